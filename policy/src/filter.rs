@@ -1,0 +1,109 @@
+//! Filters with everything prepared that does not depend on the request.
+
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::config::{Cors, Filters, HeaderChanges, HeaderLiteral, HeaderText, PathChange, Redirect};
+use crate::path::target;
+
+#[derive(Debug, Default)]
+pub(crate) struct CompiledFilters {
+    pub(crate) request: HeaderEdits,
+    pub(crate) response: HeaderEdits,
+    pub(crate) rewrite: CompiledRewrite,
+    /// The rest is rare: kept apart so that a plain rule stays small.
+    pub(crate) rare: Option<Box<RareFilters>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct RareFilters {
+    pub(crate) redirect: Option<Redirect>,
+    pub(crate) cors: Option<Cors>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct CompiledRewrite {
+    pub(crate) hostname: Option<HeaderValue>,
+    pub(crate) path: Option<CompiledPath>,
+}
+
+#[derive(Debug)]
+pub(crate) enum CompiledPath {
+    /// Ready to send where the request has no query.
+    Full { ready: PathAndQuery },
+    Prefix(PathChange),
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct HeaderEdits {
+    set: Box<[(HeaderName, HeaderValue)]>,
+    add: Box<[(HeaderName, HeaderValue)]>,
+    remove: Box<[HeaderName]>,
+}
+
+impl CompiledFilters {
+    pub(crate) fn compile(filters: &Filters) -> Result<Self, String> {
+        let Filters { request, response, redirect, rewrite, mirrors: _, cors } = filters;
+        let hostname = rewrite.hostname.as_deref().map(HeaderValue::try_from).transpose().map_err(|e| e.to_string())?;
+        let path = rewrite.path.as_ref().map(CompiledPath::compile).transpose()?;
+        let rare = (redirect.is_some() || cors.is_some()).then(|| Box::new(RareFilters { redirect: redirect.clone(), cors: cors.clone() }));
+        Ok(Self {
+            request: HeaderEdits::compile(request)?,
+            response: HeaderEdits::compile(response)?,
+            rewrite: CompiledRewrite { hostname, path },
+            rare,
+        })
+    }
+
+    pub(crate) fn redirect(&self) -> Option<&Redirect> {
+        self.rare.as_deref()?.redirect.as_ref()
+    }
+
+    pub(crate) fn cors(&self) -> Option<&Cors> {
+        self.rare.as_deref()?.cors.as_ref()
+    }
+}
+
+impl CompiledPath {
+    fn compile(change: &PathChange) -> Result<Self, String> {
+        match change {
+            PathChange::Full(full) => Ok(Self::Full { ready: target(full, None).map_err(|e| e.to_string())? }),
+            PathChange::Prefix(_) => Ok(Self::Prefix(change.clone())),
+        }
+    }
+}
+
+impl HeaderEdits {
+    fn compile(changes: &HeaderChanges) -> Result<Self, String> {
+        let pairs = |literals: &[HeaderLiteral]| literals.iter().map(pair).collect::<Result<Box<[_]>, String>>();
+        let name = |name: &String| HeaderName::try_from(name).map_err(|e| format!("header {name:?}: {e}"));
+        Ok(Self {
+            set: pairs(&changes.set)?,
+            add: pairs(&changes.add)?,
+            remove: changes.remove.iter().map(name).collect::<Result<_, _>>()?,
+        })
+    }
+
+    pub(crate) fn apply(&self, headers: &mut HeaderMap) {
+        for (name, value) in &self.set {
+            headers.insert(name, value.clone());
+        }
+        for (name, value) in &self.add {
+            headers.append(name, value.clone());
+        }
+        for name in &self.remove {
+            headers.remove(name);
+        }
+    }
+}
+
+fn pair(literal: &HeaderLiteral) -> Result<(HeaderName, HeaderValue), String> {
+    let name = HeaderName::try_from(&literal.name).map_err(|e| format!("header {:?}: {e}", literal.name))?;
+    let (text, sensitive) = match &literal.value {
+        HeaderText::Plain(text) => (text.as_str(), false),
+        HeaderText::Sensitive(token) => (token.expose(), true),
+    };
+    let mut value = HeaderValue::try_from(text).map_err(|e| format!("value of header {:?}: {e}", literal.name))?;
+    value.set_sensitive(sensitive);
+    Ok((name, value))
+}

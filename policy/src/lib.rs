@@ -1,0 +1,38 @@
+//! The contract between control plane and data plane.
+//!
+//! ```text
+//! Config (what travels, one resource per route rule)
+//!    └─ Table::compile ─► Table (what a request meets)
+//!                           └─ listener(port, host) ─► find(head) ─► decide ─► Permit | Reply | Refusal
+//!                                                                       └─ Permit::apply ─► Permitted
+//! ```
+//!
+//! A [`Permitted`] request is the only thing the proxy can forward, and only [`Permit::apply`] makes one: it strips every credential the
+//! client sent and sets the one the route owns. Nothing here does IO, reads a clock or draws a random number.
+
+pub mod config;
+mod cors;
+mod credential;
+mod decide;
+mod filter;
+mod hostname;
+mod path;
+mod precedence;
+mod predicate;
+mod provider;
+mod refusal;
+mod rule;
+mod secret;
+mod table;
+pub mod wire;
+
+pub use config::Config;
+pub use credential::{CREDENTIAL_HEADERS, is_credential_header};
+pub use decide::{Decision, Mirroring, Permit, Permitted, Reply, decide};
+pub use hostname::{Hostname, HostnameError, normalize_host};
+pub use path::{PathError, check_path};
+pub use provider::{ErrorShape, ProviderKind};
+pub use refusal::{Reason, Refusal};
+pub use rule::{CompiledBackend, CompiledRule, RetryPolicy, Target, Upstream};
+pub use secret::Token;
+pub use table::{CompileError, Head, ListenerTable, PortTable, Table};

@@ -1,0 +1,229 @@
+//! Rules and backends, compiled: shared by the table, by requests in flight and by the proxy's pools.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+
+use crate::config::{AppProtocol, Backend, BackendRef, Config, Credential, Mirror, Provider, ProviderPaths, RouteKey, Rule, Secret, Timeouts};
+use crate::credential::header_value;
+use crate::filter::CompiledFilters;
+use crate::{ErrorShape, ProviderKind, Reason};
+
+/// A rule, ready to decide with.
+#[derive(Debug)]
+pub struct CompiledRule {
+    /// Where it came from, for logs.
+    pub route: RouteKey,
+    /// Whole exchange.
+    pub request_timeout: Option<Duration>,
+    /// Each try.
+    pub backend_timeout: Option<Duration>,
+    /// When to try again.
+    pub retry: Option<RetryPolicy>,
+    pub(crate) filters: CompiledFilters,
+    pub(crate) backends: Box<[WeightedBackend]>,
+    pub(crate) mirrors: Box<[(Mirror, Arc<CompiledBackend>)]>,
+    pub(crate) total_weight: u64,
+    pub(crate) refuse: Option<Reason>,
+}
+
+/// When to try again.
+#[derive(Debug)]
+pub struct RetryPolicy {
+    /// Statuses tried again.
+    pub codes: Box<[u16]>,
+    /// Tries after the first.
+    pub attempts: u32,
+    /// Pause before each.
+    pub backoff: Duration,
+}
+
+#[derive(Debug)]
+pub(crate) struct WeightedBackend {
+    weight: u32,
+    pub(crate) target: Result<Arc<CompiledBackend>, Reason>,
+    pub(crate) filters: CompiledFilters,
+    pub(crate) mirrors: Box<[(Mirror, Arc<CompiledBackend>)]>,
+}
+
+/// A destination.
+#[derive(Debug)]
+pub struct CompiledBackend {
+    /// For logs.
+    pub name: String,
+    /// Where it is.
+    pub target: Target,
+}
+
+/// Where requests go.
+#[derive(Debug)]
+pub enum Target {
+    /// Pods of a Service.
+    Service {
+        /// Ready addresses.
+        endpoints: Box<[SocketAddr]>,
+        /// What they speak.
+        protocol: AppProtocol,
+    },
+    /// A model provider.
+    Provider(Box<Upstream>),
+}
+
+/// A provider, with its credential prepared.
+#[derive(Debug)]
+pub struct Upstream {
+    /// Which one.
+    pub kind: ProviderKind,
+    /// Host to connect to.
+    pub host: String,
+    /// Port to connect to.
+    pub port: u16,
+    /// Name to verify and to send as SNI.
+    pub hostname: String,
+    /// Whether the connection is TLS.
+    pub tls: bool,
+    /// Replaces the body's `model`.
+    pub model: Option<String>,
+    pub(crate) host_header: HeaderValue,
+    pub(crate) version: Option<HeaderValue>,
+    pub(crate) credential: CompiledCredential,
+    pub(crate) paths: ProviderPaths,
+}
+
+#[derive(Debug)]
+pub(crate) enum CompiledCredential {
+    Value(HeaderValue),
+    Passthrough,
+    Unavailable(Reason),
+}
+
+impl CompiledRule {
+    pub(crate) fn compile(rule: &Rule, backends: &Backends) -> Result<Self, String> {
+        let weighted = rule.backends.iter().map(|b| WeightedBackend::compile(b, backends)).collect::<Result<Box<[_]>, _>>()?;
+        let Timeouts { request_ms, backend_request_ms } = rule.timeouts;
+        Ok(Self {
+            route: rule.route.clone(),
+            request_timeout: request_ms.map(Duration::from_millis),
+            backend_timeout: backend_request_ms.map(Duration::from_millis),
+            retry: rule.retry.as_ref().map(|retry| RetryPolicy {
+                codes: retry.codes.clone().into(),
+                attempts: retry.attempts,
+                backoff: Duration::from_millis(retry.backoff_ms),
+            }),
+            filters: CompiledFilters::compile(&rule.filters)?,
+            total_weight: weighted.iter().map(|b| u64::from(b.weight)).sum(),
+            backends: weighted,
+            mirrors: backends.mirrors(&rule.filters.mirrors)?,
+            refuse: rule.refuse,
+        })
+    }
+
+    /// The destination for a uniformly drawn number.
+    pub(crate) fn pick(&self, draw: u64) -> Option<usize> {
+        if let ([only], true) = (&*self.backends, self.total_weight > 0) {
+            debug_assert!(only.weight > 0);
+            return Some(0);
+        }
+        let mut left = draw.checked_rem(self.total_weight)?;
+        self.backends.iter().position(|backend| match left.checked_sub(u64::from(backend.weight)) {
+            Some(rest) => {
+                left = rest;
+                false
+            }
+            None => true,
+        })
+    }
+}
+
+impl WeightedBackend {
+    fn compile(backend: &BackendRef, backends: &Backends) -> Result<Self, String> {
+        let target = match &backend.backend {
+            Ok(name) => Ok(backends.get(name)?),
+            Err(reason) => Err(*reason),
+        };
+        Ok(Self {
+            weight: backend.weight,
+            target,
+            filters: CompiledFilters::compile(&backend.filters)?,
+            mirrors: backends.mirrors(&backend.filters.mirrors)?,
+        })
+    }
+}
+
+impl CompiledBackend {
+    /// How clients of this backend expect errors; `None`: it is no AI provider.
+    pub fn error_shape(&self) -> Option<ErrorShape> {
+        match &self.target {
+            Target::Provider(upstream) => Some(upstream.kind.error_shape()),
+            Target::Service { .. } => None,
+        }
+    }
+
+    fn compile(name: &str, backend: &Backend, config: &Config) -> Result<Self, String> {
+        let target = match backend {
+            Backend::Service { endpoints, protocol } => Target::Service {
+                endpoints: config.endpoints.get(endpoints).map(|e| e.addresses.clone().into()).unwrap_or_default(),
+                protocol: *protocol,
+            },
+            Backend::Provider(provider) => Target::Provider(Box::new(Upstream::compile(provider, config)?)),
+        };
+        Ok(Self { name: name.to_owned(), target })
+    }
+}
+
+impl Upstream {
+    fn compile(provider: &Provider, config: &Config) -> Result<Self, String> {
+        let credential = match &provider.credential {
+            Credential::Passthrough => CompiledCredential::Passthrough,
+            Credential::Unavailable(reason) => CompiledCredential::Unavailable(*reason),
+            Credential::Secret(name) => match config.secrets.get(name).map(|secret| &**secret) {
+                Some(Secret::Token(token)) => {
+                    header_value(provider.kind, token).map_or_else(CompiledCredential::Unavailable, CompiledCredential::Value)
+                }
+                Some(Secret::Certificate { .. }) => CompiledCredential::Unavailable(Reason::SecretMalformed),
+                None => CompiledCredential::Unavailable(Reason::SecretMissing),
+            },
+        };
+        let default_port = if provider.tls { 443 } else { 80 };
+        let authority = match provider.port == default_port {
+            true => provider.hostname.clone(),
+            false => format!("{}:{}", provider.hostname, provider.port),
+        };
+        let value = |text: &str| HeaderValue::from_str(text).map_err(|e| format!("{text:?}: {e}"));
+        Ok(Self {
+            kind: provider.kind,
+            host: provider.host.clone(),
+            port: provider.port,
+            hostname: provider.hostname.clone(),
+            tls: provider.tls,
+            model: provider.model.clone(),
+            host_header: value(&authority)?,
+            version: provider.version.as_deref().map(value).transpose()?,
+            credential,
+            paths: provider.paths.clone(),
+        })
+    }
+}
+
+/// All compiled backends of a configuration, by name.
+pub(crate) struct Backends(std::collections::HashMap<String, Arc<CompiledBackend>, foldhash::fast::RandomState>);
+
+impl Backends {
+    pub(crate) fn compile(config: &Config) -> Result<Self, String> {
+        let compile = |(name, backend): (&String, &Arc<Backend>)| {
+            let compiled = CompiledBackend::compile(name, backend, config).map_err(|e| format!("backend {name}: {e}"))?;
+            Ok((name.clone(), Arc::new(compiled)))
+        };
+        config.backends.iter().map(compile).collect::<Result<_, String>>().map(Self)
+    }
+
+    fn get(&self, name: &str) -> Result<Arc<CompiledBackend>, String> {
+        self.0.get(name).cloned().ok_or_else(|| format!("backend {name:?} is not part of the configuration"))
+    }
+
+    fn mirrors(&self, mirrors: &[Mirror]) -> Result<Box<[(Mirror, Arc<CompiledBackend>)]>, String> {
+        mirrors.iter().map(|mirror| Ok((mirror.clone(), self.get(&mirror.backend)?))).collect()
+    }
+}

@@ -1,0 +1,86 @@
+//! The wire form: one JSON object per resource. The one place where a [`crate::Token`] is written in clear.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Backend, Config, Endpoints, Listener, Rule, Secret};
+use crate::secret::exposed;
+
+/// A named resource.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Named {
+    /// Unique among resources of its kind.
+    pub name: String,
+    /// Its content.
+    #[serde(flatten)]
+    pub resource: Resource,
+}
+
+/// What travels.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "type", content = "spec", rename_all = "camelCase")]
+pub enum Resource {
+    /// See [`Listener`].
+    Listener(Arc<Listener>),
+    /// See [`Rule`].
+    Rule(Arc<Rule>),
+    /// See [`Backend`].
+    Backend(Arc<Backend>),
+    /// See [`Endpoints`].
+    Endpoints(Arc<Endpoints>),
+    /// See [`Secret`].
+    Secret(Arc<Secret>),
+}
+
+/// What is wrong with a wire document.
+#[derive(Debug, thiserror::Error)]
+#[error("line {line}: {source}")]
+pub struct WireError {
+    line: usize,
+    source: serde_json::Error,
+}
+
+/// All resources of a configuration, one JSON object per line. Holds tokens in clear.
+pub fn encode(config: &Config) -> Result<String, WireError> {
+    let mut lines = String::new();
+    for (line, named) in resources(config).enumerate() {
+        let json = exposed(|| serde_json::to_string(&named)).map_err(|source| WireError { line: line + 1, source })?;
+        lines.push_str(&json);
+        lines.push('\n');
+    }
+    Ok(lines)
+}
+
+/// Reads what [`encode`] wrote.
+pub fn decode(lines: &str) -> Result<Config, WireError> {
+    let mut config = Config::default();
+    for (line, json) in lines.lines().enumerate().filter(|(_, json)| !json.trim().is_empty()) {
+        let named = serde_json::from_str(json).map_err(|source| WireError { line: line + 1, source })?;
+        insert(&mut config, named);
+    }
+    Ok(config)
+}
+
+fn insert(config: &mut Config, Named { name, resource }: Named) {
+    match resource {
+        Resource::Listener(listener) => drop(config.listeners.insert(name, listener)),
+        Resource::Rule(rule) => drop(config.rules.insert(name, rule)),
+        Resource::Backend(backend) => drop(config.backends.insert(name, backend)),
+        Resource::Endpoints(endpoints) => drop(config.endpoints.insert(name, endpoints)),
+        Resource::Secret(secret) => drop(config.secrets.insert(name, secret)),
+    }
+}
+
+fn resources(config: &Config) -> impl Iterator<Item = Named> {
+    named(&config.listeners, Resource::Listener)
+        .chain(named(&config.secrets, Resource::Secret))
+        .chain(named(&config.endpoints, Resource::Endpoints))
+        .chain(named(&config.backends, Resource::Backend))
+        .chain(named(&config.rules, Resource::Rule))
+}
+
+fn named<T>(map: &BTreeMap<String, Arc<T>>, resource: fn(Arc<T>) -> Resource) -> impl Iterator<Item = Named> {
+    map.iter().map(move |(name, value)| Named { name: name.clone(), resource: resource(Arc::clone(value)) })
+}
