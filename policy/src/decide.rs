@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use http::uri::PathAndQuery;
-use http::{StatusCode, Uri, request};
+use http::{Method, StatusCode, Uri, request};
 
 use crate::config::Redirect;
 use crate::cors::{self, CorsGrant};
@@ -49,7 +49,7 @@ pub struct Permit {
 #[derive(Debug)]
 pub struct Permitted {
     /// Method, origin-form target, headers with `Host`.
-    pub head: request::Parts,
+    head: request::Parts,
     backend: Arc<CompiledBackend>,
 }
 
@@ -60,6 +60,9 @@ pub struct Mirroring(pub Permitted);
 /// Judges a request that came in on `listener`. `draw` is uniformly random: it picks among weighted backends and mirrors' shares.
 /// `origin` is how the client reached the gateway (`https`, port), for redirects.
 pub fn decide(listener: &ListenerTable, head: &Head<'_>, origin: (&str, u16), draw: u64) -> Decision {
+    if matches!(*head.method, Method::TRACE | Method::CONNECT) {
+        return Decision::Refuse(Reason::MethodNotAllowed.into());
+    }
     if check_path(head.path).is_err() {
         return Decision::Refuse(Reason::BadRequest.into());
     }
@@ -223,9 +226,9 @@ impl Permitted {
         &self.backend
     }
 
-    /// The same request again, for another try.
-    pub fn again(&self) -> Self {
-        Self { head: self.head.clone(), backend: Arc::clone(&self.backend) }
+    /// The head to send and the one place it may go.
+    pub fn into_parts(self) -> (request::Parts, Arc<CompiledBackend>) {
+        (self.head, self.backend)
     }
 }
 

@@ -33,6 +33,6 @@ pub use hostname::{Hostname, HostnameError, normalize_host};
 pub use path::{PathError, check_path};
 pub use provider::{ErrorShape, ProviderKind};
 pub use refusal::{Reason, Refusal};
-pub use rule::{CompiledBackend, CompiledRule, RetryPolicy, Target, Upstream};
+pub use rule::{CompiledBackend, CompiledRule, Origin, RetryPolicy, Target, Upstream};
 pub use secret::Token;
 pub use table::{CompileError, Head, ListenerTable, PortTable, Table};

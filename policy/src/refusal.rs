@@ -38,11 +38,13 @@ pub enum Reason {
     BadRequest,
     /// The request's framing is ambiguous.
     AmbiguousLength,
+    /// TRACE would echo the credential to the client; CONNECT is not a gateway's business.
+    MethodNotAllowed,
 }
 
 impl Reason {
     /// All of them, for metrics that start at zero.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::NoRoute,
         Self::NoBackends,
         Self::InvalidBackendRef,
@@ -58,6 +60,7 @@ impl Reason {
         Self::ClientTokenAmbiguous,
         Self::BadRequest,
         Self::AmbiguousLength,
+        Self::MethodNotAllowed,
     ];
 
     /// `snake_case` name for metrics, logs and error codes.
@@ -78,6 +81,7 @@ impl Reason {
             Self::ClientTokenAmbiguous => "client_token_ambiguous",
             Self::BadRequest => "bad_request",
             Self::AmbiguousLength => "ambiguous_length",
+            Self::MethodNotAllowed => "method_not_allowed",
         }
     }
 
@@ -93,6 +97,7 @@ impl Reason {
             }
             Self::ClientTokenMissing => StatusCode::UNAUTHORIZED,
             Self::ClientTokenAmbiguous | Self::BadRequest | Self::AmbiguousLength => StatusCode::BAD_REQUEST,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         }
     }
 
@@ -116,6 +121,7 @@ impl Reason {
             Self::ClientTokenAmbiguous => "more than one token was sent: send exactly one 'Authorization: Bearer TOKEN'",
             Self::BadRequest => "the request's target or Host header is not valid",
             Self::AmbiguousLength => "the request has both Content-Length and Transfer-Encoding",
+            Self::MethodNotAllowed => "TRACE and CONNECT are not allowed here",
         }
     }
 }

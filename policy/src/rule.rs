@@ -76,6 +76,19 @@ pub enum Target {
 pub struct Upstream {
     /// Which one.
     pub kind: ProviderKind,
+    /// Where it is.
+    pub origin: Arc<Origin>,
+    /// Replaces the body's `model`.
+    pub model: Option<String>,
+    pub(crate) host_header: HeaderValue,
+    pub(crate) version: Option<HeaderValue>,
+    pub(crate) credential: CompiledCredential,
+    pub(crate) paths: ProviderPaths,
+}
+
+/// Where a provider is and as whom it must prove itself. Connections are shared between requests of one origin only.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Origin {
     /// Host to connect to.
     pub host: String,
     /// Port to connect to.
@@ -84,12 +97,6 @@ pub struct Upstream {
     pub hostname: String,
     /// Whether the connection is TLS.
     pub tls: bool,
-    /// Replaces the body's `model`.
-    pub model: Option<String>,
-    pub(crate) host_header: HeaderValue,
-    pub(crate) version: Option<HeaderValue>,
-    pub(crate) credential: CompiledCredential,
-    pub(crate) paths: ProviderPaths,
 }
 
 #[derive(Debug)]
@@ -174,6 +181,11 @@ impl CompiledBackend {
 }
 
 impl Upstream {
+    /// Whether the credential is the gateway's own, so that even a provider's words about it are not for the client.
+    pub fn owns_credential(&self) -> bool {
+        !matches!(self.credential, CompiledCredential::Passthrough)
+    }
+
     fn compile(provider: &Provider, config: &Config) -> Result<Self, String> {
         let credential = match &provider.credential {
             Credential::Passthrough => CompiledCredential::Passthrough,
@@ -194,10 +206,12 @@ impl Upstream {
         let value = |text: &str| HeaderValue::from_str(text).map_err(|e| format!("{text:?}: {e}"));
         Ok(Self {
             kind: provider.kind,
-            host: provider.host.clone(),
-            port: provider.port,
-            hostname: provider.hostname.clone(),
-            tls: provider.tls,
+            origin: Arc::new(Origin {
+                host: provider.host.clone(),
+                port: provider.port,
+                hostname: provider.hostname.clone(),
+                tls: provider.tls,
+            }),
             model: provider.model.clone(),
             host_header: value(&authority)?,
             version: provider.version.as_deref().map(value).transpose()?,

@@ -1,0 +1,103 @@
+//! New connections to backends: TCP to the first address that answers, TLS where the backend is a provider, HTTP/2 where it is agreed.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use policy::Origin;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use crate::error::UpstreamError;
+use crate::pool::{Connection, PoolKey};
+use crate::worker::Worker;
+
+/// Bytes of a backend's response head that are read before it is refused.
+const RESPONSE_HEAD: usize = 256 * 1024;
+
+impl Worker {
+    /// Connects to a pod.
+    pub(crate) async fn dial_pod(&self, address: SocketAddr, key: &PoolKey) -> Result<Connection, UpstreamError> {
+        let stream = self.tcp(&[address]).await?;
+        match key {
+            PoolKey::PodH2(_) => self.http2(stream, key).await,
+            PoolKey::Pod(_) | PoolKey::Provider(_) => http1(stream).await,
+        }
+    }
+
+    /// Connects to a provider and verifies that it is who it should be. `upgrade`: the request will need HTTP/1.1.
+    pub(crate) async fn dial_provider(&self, origin: &Arc<Origin>, key: &PoolKey, upgrade: bool) -> Result<Connection, UpstreamError> {
+        let found = timeout(self.options.connect_timeout, self.dns.addresses(&origin.host, origin.port)).await;
+        let addresses = found.map_err(|_| UpstreamError::Dns("timed out".into()))?.map_err(UpstreamError::Dns)?;
+        let stream = self.tcp(&addresses).await?;
+        if !origin.tls {
+            return http1(stream).await;
+        }
+        let config = if upgrade { &self.tls.http1 } else { &self.tls.any };
+        let name = ServerName::try_from(origin.hostname.clone()).map_err(|e| UpstreamError::Tls(e.to_string()))?;
+        let handshake = TlsConnector::from(Arc::clone(config)).connect(name, stream);
+        let stream = timeout(self.options.connect_timeout, handshake).await;
+        let stream = stream.map_err(|_| UpstreamError::Tls("timed out".into()))?.map_err(|e| UpstreamError::Tls(e.to_string()))?;
+        match stream.get_ref().1.alpn_protocol() {
+            Some(b"h2") => self.http2(stream, key).await,
+            _ => http1(stream).await,
+        }
+    }
+
+    /// Tries all addresses in turn, each for a fair part of the time.
+    async fn tcp(&self, addresses: &[SocketAddr]) -> Result<TcpStream, UpstreamError> {
+        let share = self.options.connect_timeout / u32::try_from(addresses.len().clamp(1, 4)).unwrap_or(1);
+        let mut last = UpstreamError::Connect("no address".into());
+        for address in addresses {
+            match timeout(share, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => {
+                    // Without it, small frames of a stream wait for the peer's delayed acknowledgement.
+                    let _ = stream.set_nodelay(true);
+                    return Ok(stream);
+                }
+                Ok(Err(e)) => last = UpstreamError::Connect(format!("{address}: {e}")),
+                Err(_) => last = UpstreamError::Connect(format!("{address}: timed out")),
+            }
+        }
+        Err(last)
+    }
+
+    async fn http2<S>(&self, stream: S, key: &PoolKey) -> Result<Connection, UpstreamError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder.timer(TokioTimer::new()).adaptive_window(true).keep_alive_interval(std::time::Duration::from_secs(30));
+        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(protocol)?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "HTTP/2 connection to a backend ended");
+            }
+        });
+        self.pool.share(key.clone(), sender.clone());
+        Ok(Connection::Http2(sender))
+    }
+}
+
+async fn http1<S>(stream: S) -> Result<Connection, UpstreamError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(RESPONSE_HEAD);
+    let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(protocol)?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.with_upgrades().await {
+            tracing::debug!(%error, "HTTP/1 connection to a backend ended");
+        }
+    });
+    Ok(Connection::Http1(sender))
+}
+
+pub(crate) fn protocol(error: hyper::Error) -> UpstreamError {
+    UpstreamError::Protocol(error.to_string())
+}

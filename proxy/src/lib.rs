@@ -1,0 +1,36 @@
+//! The data plane: from a socket to a decision to a backend, and back.
+//!
+//! ```text
+//! source ─► State (table, certificates) ── swapped whole ──┐
+//!                                                          ▼
+//! listener ─► connection ─► request: find rule ─► decide ─► Permit ─► forward ─► backend
+//!                                     └─ refuse / redirect / preflight
+//! ```
+//!
+//! One single-threaded runtime per worker, each with its own listening sockets (`SO_REUSEPORT`), upstream connections and resolver: a
+//! request never changes threads. The control thread applies configurations, serves the admin port and drains.
+
+mod admin;
+mod body;
+mod connect;
+mod connection;
+mod dns;
+mod error;
+mod forward;
+mod headers;
+pub mod logging;
+mod metrics;
+mod model;
+mod options;
+mod pool;
+mod request;
+mod server;
+mod sniff;
+mod state;
+mod tls;
+mod tunnel;
+mod usage;
+mod worker;
+
+pub use options::{ConnectTo, Options};
+pub use server::{ApplyError, Server};

@@ -1,0 +1,77 @@
+//! `keyward-proxy`: the data plane alone, configured from a file of wire resources.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use clap::Parser;
+use proxy::logging::{self, LogFormat};
+use proxy::{Options, Server};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::filter::LevelFilter;
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Serves a Gateway's compiled configuration.
+#[derive(Parser)]
+#[command(name = "keyward-proxy", version)]
+struct Args {
+    /// File of wire resources, one JSON object per line. Read again when it changes.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// How log lines look.
+    #[arg(long, value_enum, default_value_t = LogFormat::Json)]
+    log_format: LogFormat,
+    #[command(flatten)]
+    options: Options,
+}
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    logging::start(args.log_format, LevelFilter::WARN);
+    let mut server = Server::start(args.options)?;
+    let seen = changed_at(&args.config);
+    let failed = apply(&mut server, &args.config)?;
+    anyhow::ensure!(failed == 0 || server.ports().next().is_some(), "no port could be opened");
+    println!("keyward-proxy ready admin={}", server.admin_addr());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(follow(&mut server, &args.config, seen))?;
+    server.drain();
+    Ok(())
+}
+
+/// Applies changes of the file until a signal says stop.
+async fn follow(server: &mut Server, path: &Path, mut seen: Option<SystemTime>) -> anyhow::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut ticks = tokio::time::interval(Duration::from_millis(250));
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = ticks.tick() => {}
+        }
+        let now = changed_at(path);
+        if now != seen {
+            seen = now;
+            if let Err(error) = apply(server, path) {
+                tracing::error!(error = format!("{error:#}"), "the configuration stays as it was");
+            }
+        }
+    }
+}
+
+fn changed_at(path: &Path) -> Option<SystemTime> {
+    std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+}
+
+/// Applies the file; gives the number of ports that could not be opened.
+fn apply(server: &mut Server, path: &Path) -> anyhow::Result<usize> {
+    let lines = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let config = policy::wire::decode(&lines).with_context(|| path.display().to_string())?;
+    let failed = server.apply(config)?;
+    for error in &failed {
+        tracing::error!(%error);
+    }
+    Ok(failed.len())
+}

@@ -1,0 +1,99 @@
+//! TLS on both sides: certificates by SNI towards clients, verification towards providers.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use policy::{Token, normalize_host};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+use crate::state::State;
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+/// A listener's certificate, checked to fit its key. The error says what is wrong and shows neither.
+pub(crate) fn certified_key(chain: &str, key: &Token) -> Result<Arc<CertifiedKey>, String> {
+    let chain = CertificateDer::pem_slice_iter(chain.as_bytes()).collect::<Result<Vec<_>, _>>();
+    let chain = chain.map_err(|_| "tls.crt is not a PEM certificate chain".to_owned())?;
+    if chain.is_empty() {
+        return Err("tls.crt holds no certificate".to_owned());
+    }
+    let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes()).map_err(|_| "tls.key is not a PEM private key".to_owned())?;
+    let certified = CertifiedKey::from_der(chain, key, &provider());
+    certified.map(Arc::new).map_err(|e| format!("tls.crt and tls.key cannot be used together: {e}"))
+}
+
+/// The TLS settings of a listening port. Certificates come from the state of the moment, so that a new one needs no new listener.
+pub(crate) fn server_config(port: u16, state: Arc<ArcSwap<State>>) -> Result<Arc<ServerConfig>, rustls::Error> {
+    let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+    let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(BySni { port, state }));
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// Chooses the certificate of the listener that the client's SNI selects.
+struct BySni {
+    port: u16,
+    state: Arc<ArcSwap<State>>,
+}
+
+impl std::fmt::Debug for BySni {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BySni").field("port", &self.port).finish_non_exhaustive()
+    }
+}
+
+impl ResolvesServerCert for BySni {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let state = self.state.load();
+        let host = normalize_host(hello.server_name().unwrap_or_default());
+        let listener = state.table.port(self.port)?.listener(&host)?;
+        let keys = state.certificates.get(&listener.name)?;
+        let fits = |key: &&Arc<CertifiedKey>| key.key.choose_scheme(hello.signature_schemes()).is_some();
+        keys.iter().find(fits).or(keys.first()).cloned()
+    }
+}
+
+/// TLS settings towards providers.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientTls {
+    /// Offers HTTP/2 and HTTP/1.1.
+    pub(crate) any: Arc<ClientConfig>,
+    /// Offers HTTP/1.1 only: a connection that will be upgraded.
+    pub(crate) http1: Arc<ClientConfig>,
+}
+
+impl ClientTls {
+    /// Trusts the system's authorities (Mozilla's where there are none, as in an image from scratch) and those of `extra`.
+    pub(crate) fn load(extra: Option<&Path>) -> Result<Self, String> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        }
+        if let Some(path) = extra {
+            let problem = |e: String| format!("{}: {e}", path.display());
+            let certificates = CertificateDer::pem_file_iter(path).map_err(|e| problem(e.to_string()))?;
+            let certificates = certificates.collect::<Result<Vec<_>, _>>().map_err(|e| problem(e.to_string()))?;
+            if certificates.is_empty() {
+                return Err(problem("holds no PEM certificate".to_owned()));
+            }
+            for certificate in certificates {
+                roots.add(certificate).map_err(|e| problem(e.to_string()))?;
+            }
+        }
+        let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(|e| e.to_string())?;
+        let mut any = builder.with_root_certificates(roots).with_no_client_auth();
+        any.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let mut http1 = any.clone();
+        http1.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self { any: Arc::new(any), http1: Arc::new(http1) })
+    }
+}
