@@ -7,7 +7,7 @@ use crate::{ProviderKind, Reason, Token};
 
 /// Headers that carry a credential to one provider or another; none of a client's reaches a provider. Cookies belong to the
 /// gateway's own host and are none of a provider's business.
-pub const CREDENTIAL_HEADERS: [HeaderName; 9] = [
+pub static CREDENTIAL_HEADERS: [HeaderName; 9] = [
     AUTHORIZATION,
     PROXY_AUTHORIZATION,
     COOKIE,

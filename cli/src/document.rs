@@ -1,0 +1,179 @@
+//! One YAML document to one typed object. Errors say where and what, and never quote the document: it may hold a credential.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use translate::{ObjectKey, Snapshot};
+
+/// Why a document is left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mistake {
+    /// Path in the document, if the mistake is in one place.
+    pub(crate) field: String,
+    /// What is wrong, and how to put it right.
+    pub(crate) message: String,
+}
+
+/// An object of a kind that is understood. A List has several.
+#[derive(Debug, Clone)]
+pub(crate) struct Object {
+    pub(crate) kind: String,
+    pub(crate) key: ObjectKey,
+    pub(crate) value: Value,
+}
+
+/// A document's text as YAML; `None`: nothing but comments.
+pub(crate) fn parse(text: &str) -> Result<Option<Value>, Mistake> {
+    let blank = text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
+    if blank {
+        return Ok(None);
+    }
+    serde_saphyr::from_str::<Value>(text).map(Some).map_err(|error| {
+        let place = error.location().map(|at| format!(" at line {} of the document, column {}", at.line(), at.column()));
+        let message = format!("not valid YAML{}: check indentation, brackets and quotes there", place.unwrap_or_default());
+        Mistake { field: String::new(), message }
+    })
+}
+
+/// The objects of a document, each checked against its type.
+pub(crate) fn objects(document: Value) -> Vec<Result<Object, Mistake>> {
+    match document.get("kind").and_then(Value::as_str) {
+        Some("List") => match document.get("items").and_then(Value::as_array) {
+            Some(items) => items.iter().cloned().flat_map(objects).collect(),
+            None => vec![Err(mistake("items", "a List has a list of objects under 'items'"))],
+        },
+        Some(_) => vec![object(document)],
+        None => vec![Err(mistake("kind", "every document names its 'apiVersion' and 'kind'"))],
+    }
+}
+
+fn object(value: Value) -> Result<Object, Mistake> {
+    let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let metadata: ObjectMeta = typed(value.get("metadata").cloned().unwrap_or_default()).map_err(|e| at("metadata", e))?;
+    if metadata.name.as_deref().unwrap_or_default().is_empty() {
+        return Err(mistake("metadata.name", "every object has a name"));
+    }
+    let key = ObjectKey::of(&metadata);
+    // A dry run into an empty snapshot: the object must be understood before anything is served by it.
+    Object { kind: kind.clone(), key: key.clone(), value: value.clone() }.add_to(&mut Snapshot::default())?;
+    Ok(Object { kind, key, value })
+}
+
+impl Object {
+    /// Reads the object as its type and puts it where it belongs.
+    pub(crate) fn add_to(&self, into: &mut Snapshot) -> Result<(), Mistake> {
+        let version = self.value.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+        let value = || self.value.clone();
+        match (version.split_once('/').map_or("", |(group, _)| group), self.kind.as_str()) {
+            ("gateway.networking.k8s.io", "GatewayClass") => push(&mut into.gateway_classes, value()),
+            ("gateway.networking.k8s.io", "Gateway") => push(&mut into.gateways, value()),
+            ("gateway.networking.k8s.io", "HTTPRoute") => push(&mut into.http_routes, value()),
+            ("gateway.networking.k8s.io", "GRPCRoute") => push(&mut into.grpc_routes, value()),
+            ("gateway.networking.k8s.io", "ReferenceGrant") => push(&mut into.reference_grants, value()),
+            ("gloo.solo.io", "Upstream") => push(&mut into.upstreams, value()),
+            ("discovery.k8s.io", "EndpointSlice") => push(&mut into.endpoint_slices, value()),
+            ("", "Namespace") => push(&mut into.namespaces, value()),
+            ("", "Service") => push(&mut into.services, value()),
+            ("", "Secret") => {
+                into.secrets.push(Arc::new(secret(value())?));
+                Ok(())
+            }
+            _ => Err(mistake(
+                "kind",
+                &format!(
+                    "{} of {version:?} is not understood here and is left out; understood are GatewayClass, Gateway, HTTPRoute, GRPCRoute, \
+                     ReferenceGrant, Upstream, Namespace, Secret, Service and EndpointSlice",
+                    self.kind
+                ),
+            )),
+        }
+    }
+}
+
+fn push<T: DeserializeOwned>(list: &mut Vec<Arc<T>>, value: Value) -> Result<(), Mistake> {
+    list.push(Arc::new(typed(value)?));
+    Ok(())
+}
+
+/// `stringData` goes over `data`, as the API server does it.
+fn secret(value: Value) -> Result<Secret, Mistake> {
+    let mut secret: Secret = typed(value)?;
+    let texts = secret.string_data.take().unwrap_or_default();
+    let bytes = texts.into_iter().map(|(key, text)| (key, k8s_openapi::ByteString(text.into_bytes())));
+    secret.data.get_or_insert_default().extend(bytes);
+    Ok(secret)
+}
+
+fn typed<T: DeserializeOwned>(value: Value) -> Result<T, Mistake> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let field = match error.path().to_string() {
+            path if path == "." => String::new(),
+            path => path,
+        };
+        Mistake { field, message: format!("{}; see the kind's reference for what stands there", without_values(&error.inner().to_string())) }
+    })
+}
+
+/// serde quotes the value that it could not read; ours may be a token.
+fn without_values(message: &str) -> String {
+    let cut = |quote: char| message.split_once(quote).and_then(|(before, rest)| Some((before, rest.rsplit_once(quote)?.1)));
+    match (message.starts_with("missing field") || message.starts_with("unknown field"), cut('"').or_else(|| cut('`'))) {
+        (false, Some((before, after))) => format!("{before}…{after}"),
+        _ => message.to_owned(),
+    }
+}
+
+fn at(prefix: &str, mistake: Mistake) -> Mistake {
+    let field = if mistake.field.is_empty() { prefix.to_owned() } else { format!("{prefix}.{}", mistake.field) };
+    Mistake { field, ..mistake }
+}
+
+fn mistake(field: &str, message: &str) -> Mistake {
+    Mistake { field: field.to_owned(), message: message.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn only(document: Value) -> Result<Object, Mistake> {
+        objects(document).remove(0)
+    }
+
+    #[test]
+    fn names_the_field_and_never_quotes_the_value() {
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"Authorization": "sk-canary!"}});
+        let gateway = json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "metadata": {"name": "g"},
+            "spec": {"gatewayClassName": "c", "listeners": [{"name": "a", "port": "sk-canary", "protocol": "HTTP"}]}});
+        for (document, field) in [(secret, "data.Authorization"), (gateway, "spec.listeners[0].port")] {
+            let mistake = only(document).unwrap_err();
+            assert_eq!(mistake.field, field);
+            assert!(!mistake.message.contains("canary"), "{mistake:?}");
+        }
+    }
+
+    #[test]
+    fn tells_where_yaml_breaks_without_showing_it() {
+        let mistake = parse("a: 1\nb: [sk-canary\nc: }").unwrap_err();
+        assert!(mistake.message.contains("line") && !mistake.message.contains("canary"), "{mistake:?}");
+    }
+
+    #[test]
+    fn puts_string_data_over_data() {
+        let document = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"a": "eA=="}, "stringData": {"a": "y"}});
+        let mut snapshot = Snapshot::default();
+        only(document).unwrap().add_to(&mut snapshot).unwrap();
+        assert_eq!(snapshot.secrets[0].data.as_ref().unwrap()["a"].0, b"y");
+    }
+
+    #[test]
+    fn takes_a_list_apart_and_reports_each_mistake() {
+        let list = json!({"kind": "List", "items": [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}}, {"kind": "X"}, {}]});
+        let outcomes: Vec<_> = objects(list).into_iter().map(|outcome| outcome.is_ok()).collect();
+        assert_eq!(outcomes, [true, false, false]);
+    }
+}

@@ -1,0 +1,184 @@
+//! Manifest files: read, cut into documents, and looked at again for changes. A file that breaks keeps its last good content.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use translate::Snapshot;
+
+use crate::document::{self, Mistake, Object};
+
+/// Where an object was read.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) file: String,
+    /// Counted from 1.
+    pub(crate) document: usize,
+}
+
+/// Everything that the files say.
+#[derive(Default)]
+pub(crate) struct Manifests {
+    pub(crate) snapshot: Snapshot,
+    /// By kind, namespace and name.
+    pub(crate) places: BTreeMap<(String, String, String), Place>,
+    pub(crate) mistakes: Vec<(Place, Mistake)>,
+}
+
+/// The files named by `-f`.
+pub(crate) struct Files {
+    arguments: Vec<PathBuf>,
+    /// `-`, read once.
+    stdin: Option<String>,
+    last_good: BTreeMap<PathBuf, Vec<(Place, Object)>>,
+}
+
+/// What tells a changed file from an unchanged one.
+pub(crate) type Stamp = BTreeMap<PathBuf, Option<(SystemTime, u64)>>;
+
+impl Files {
+    pub(crate) fn new(arguments: Vec<PathBuf>) -> std::io::Result<Self> {
+        let mut stdin = None;
+        if arguments.iter().any(|path| path.as_os_str() == "-") {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text)?;
+            stdin = Some(text);
+        }
+        Ok(Self { arguments, stdin, last_good: BTreeMap::new() })
+    }
+
+    /// Changes whenever a file is added, removed or written.
+    pub(crate) fn stamp(&self) -> Stamp {
+        let stamp = |path: PathBuf| {
+            let stamp = std::fs::metadata(&path).and_then(|metadata| Ok((metadata.modified()?, metadata.len()))).ok();
+            (path, stamp)
+        };
+        self.paths().into_iter().map(stamp).collect()
+    }
+
+    /// Reads everything.
+    pub(crate) fn read(&mut self) -> Manifests {
+        let mut manifests = Manifests::default();
+        let mut good = BTreeMap::new();
+        for path in self.paths() {
+            let objects = self.objects(&path, &mut manifests.mistakes);
+            for (place, object) in &objects {
+                manifests.add(place, object);
+            }
+            good.insert(path, objects);
+        }
+        self.last_good = good;
+        manifests
+    }
+
+    fn paths(&self) -> Vec<PathBuf> {
+        self.arguments.iter().flat_map(|path| if path.is_dir() { listed(path) } else { vec![path.clone()] }).collect()
+    }
+
+    /// The objects of a file. While a part of it is not even YAML, the whole file counts as it was: half-written is not removed.
+    fn objects(&self, path: &Path, mistakes: &mut Vec<(Place, Mistake)>) -> Vec<(Place, Object)> {
+        let file = path.display().to_string();
+        let place = |document| Place { file: file.clone(), document };
+        let text = match (&self.stdin, path.as_os_str() == "-") {
+            (Some(text), true) => text.clone(),
+            _ => match std::fs::read_to_string(path) {
+                Ok(text) => text,
+                Err(error) => {
+                    mistakes.push((place(1), Mistake { field: String::new(), message: format!("cannot be read: {error}") }));
+                    return self.last_good.get(path).cloned().unwrap_or_default();
+                }
+            },
+        };
+        let mut found = Vec::new();
+        let mut broken = false;
+        for (nth, text) in documents(&text).into_iter().enumerate() {
+            match document::parse(&text) {
+                Ok(None) => {}
+                Ok(Some(value)) => found.extend(document::objects(value).into_iter().map(|object| (place(nth + 1), object))),
+                Err(mistake) => {
+                    broken = true;
+                    mistakes.push((place(nth + 1), mistake));
+                }
+            }
+        }
+        let mut objects = Vec::new();
+        for (place, object) in found {
+            match object {
+                Ok(object) => objects.push((place, object)),
+                Err(mistake) => mistakes.push((place, mistake)),
+            }
+        }
+        match (broken, self.last_good.get(path)) {
+            (true, Some(last_good)) => last_good.clone(),
+            (true, None) | (false, _) => objects,
+        }
+    }
+}
+
+impl Manifests {
+    fn add(&mut self, place: &Place, object: &Object) {
+        let key = (object.kind.clone(), object.key.namespace.clone(), object.key.name.clone());
+        if let Some(first) = self.places.get(&key) {
+            let message = format!("{} {} was already read from {} and is left out here: keep one of them", key.0, object.key, first.file);
+            self.mistakes.push((place.clone(), Mistake { field: "metadata.name".into(), message }));
+        } else if let Err(mistake) = object.add_to(&mut self.snapshot) {
+            self.mistakes.push((place.clone(), mistake));
+        } else {
+            self.places.insert(key, place.clone());
+        }
+    }
+}
+
+/// The manifests directly in a directory, as `kubectl -f DIR` takes them.
+fn listed(directory: &Path) -> Vec<PathBuf> {
+    let is_manifest = |path: &PathBuf| path.extension().is_some_and(|ext| ext == "yaml" || ext == "yml" || ext == "json") && path.is_file();
+    let entries = std::fs::read_dir(directory).into_iter().flatten();
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(is_manifest).collect();
+    paths.sort();
+    paths
+}
+
+/// Cuts at lines that start a new YAML document.
+fn documents(text: &str) -> Vec<String> {
+    let mut documents = vec![String::new()];
+    for line in text.lines() {
+        let current = documents.len() - 1;
+        match line.strip_prefix("---") {
+            Some(rest) if rest.is_empty() || rest.starts_with(char::is_whitespace) => documents.push(format!("{rest}\n")),
+            _ => documents[current] += &format!("{line}\n"),
+        }
+    }
+    // What stands before a leading '---' is a document only if it holds something.
+    if documents.len() > 1 && documents[0].lines().all(|line| line.trim().is_empty() || line.starts_with('#')) {
+        documents.remove(0);
+    }
+    documents
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_documents_and_counts_them_from_the_first_that_holds_something() {
+        assert_eq!(documents("# c\n---\na: 1\n--- # x\nb: 2\n").len(), 2);
+        assert_eq!(documents("a: 1\n---\n"), ["a: 1\n", "\n"]);
+        assert_eq!(documents("a: |\n  ---\n").len(), 1);
+    }
+
+    #[test]
+    fn a_file_that_breaks_keeps_its_last_good_content() {
+        let directory = std::env::temp_dir().join(format!("keyward-files-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let file = directory.join("n.yaml");
+        std::fs::write(&file, "apiVersion: v1\nkind: Namespace\nmetadata: {name: n}\n").unwrap();
+        let mut files = Files::new(vec![directory.clone()]).unwrap();
+        assert_eq!(files.read().snapshot.namespaces.len(), 1);
+        std::fs::write(&file, "kind: [").unwrap();
+        let manifests = files.read();
+        assert_eq!((manifests.snapshot.namespaces.len(), manifests.mistakes.len()), (1, 1));
+        std::fs::remove_dir_all(directory).unwrap();
+        assert!(files.read().snapshot.namespaces.is_empty());
+    }
+}

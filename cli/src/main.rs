@@ -1,0 +1,32 @@
+//! `keyward`: the whole gateway in one process, from files.
+
+mod document;
+mod files;
+mod merge;
+mod report;
+mod up;
+
+use clap::{Parser, Subcommand};
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Gateway API for AI traffic, built around the credential.
+#[derive(Parser)]
+#[command(name = "keyward", version)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the Gateways in manifest files, and follow changes of the files.
+    Up(up::Args),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Args::parse().command {
+        Command::Up(args) => up::run(args),
+    }
+}

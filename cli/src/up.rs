@@ -1,0 +1,93 @@
+//! `keyward up`: files in, gateway out, without a cluster.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use proxy::logging::{self, LogFormat};
+use proxy::{Options, Server};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::filter::LevelFilter;
+use translate::{Settings, Timestamp, translate};
+
+use crate::files::Files;
+use crate::merge::merge;
+use crate::report::Report;
+
+/// How often the files are looked at. A look is a `stat` per file; polling also sees symlinks that Kubernetes swaps.
+const LOOK: Duration = Duration::from_millis(200);
+/// Gateways of this class are served, whether or not the files hold the GatewayClass.
+const CLASS: &str = "keyward";
+
+/// Arguments of `keyward up`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Manifest file, directory of manifests, or - for standard input. Repeatable.
+    #[arg(short = 'f', long = "filename", value_name = "FILE|DIR|-", required = true)]
+    files: Vec<PathBuf>,
+    /// How log lines look.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+    #[command(flatten)]
+    options: Options,
+}
+
+/// Serves until a signal says stop.
+pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    logging::start(args.log_format, LevelFilter::INFO);
+    let mut files = Files::new(args.files)?;
+    let mut report = Report::default();
+    let mut server = Server::start(args.options)?;
+    let stamp = files.stamp();
+    let refused = apply(&mut server, &mut files, &mut report);
+    anyhow::ensure!(refused == 0 || server.ports().next().is_some(), "nothing can be served; the lines above say why");
+    if server.ports().next().is_none() {
+        tracing::warn!("no listener yet: the files hold no valid Gateway of class {CLASS:?}; waiting for one");
+    }
+    println!("keyward ready admin={}", server.admin_addr());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            () = follow(&mut server, &mut files, &mut report, stamp) => {}
+        }
+        std::io::Result::Ok(())
+    })?;
+    tracing::info!("draining");
+    server.drain();
+    Ok(())
+}
+
+async fn follow(server: &mut Server, files: &mut Files, report: &mut Report, mut seen: crate::files::Stamp) {
+    let mut ticks = tokio::time::interval(LOOK);
+    loop {
+        ticks.tick().await;
+        let stamp = files.stamp();
+        if stamp != seen {
+            seen = stamp;
+            apply(server, files, report);
+        }
+    }
+}
+
+/// Reads, translates, serves; says what is wrong. Gives the number of ports, or of whole configurations, that were refused.
+fn apply(server: &mut Server, files: &mut Files, report: &mut Report) -> usize {
+    let manifests = files.read();
+    let settings = Settings { implied_class: Some(CLASS.to_owned()), ..Settings::default() };
+    let translation = translate(&manifests.snapshot, &settings, Timestamp::now());
+    let (config, clashes) = merge(translation.configs);
+    report.print(&manifests, &translation.problems, &clashes);
+    let (listeners, rules) = (config.listeners.len(), config.rules.len());
+    match server.apply(config) {
+        Ok(refused) => {
+            refused.iter().for_each(|error| tracing::error!("{error}"));
+            tracing::info!(listeners, rules, ports = ?server.ports().collect::<Vec<_>>(), "serving");
+            refused.len()
+        }
+        Err(error) => {
+            tracing::error!("{error}; what was served before is still served");
+            1
+        }
+    }
+}
