@@ -132,7 +132,7 @@ impl Accepted {
     {
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(self.via.worker.options.header_timeout);
-        builder.max_buf_size(READ_BUFFER).max_header_size(REQUEST_HEAD);
+        builder.max_buf_size(READ_BUFFER).max_header_size(REQUEST_HEAD).writev(false);
         let (watched, lengths) = HeadWatch::new(stream);
         let service = service_fn(|request| request::serve(&self.via, request, Some(&lengths)));
         let mut connection = pin!(builder.serve_connection(TokioIo::new(watched), service).with_upgrades());

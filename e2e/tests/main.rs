@@ -1,0 +1,15 @@
+//! End-to-end tests: the real program, real sockets, real clients. A test's name is what the gateway does.
+
+mod lifecycle_drain;
+mod lifecycle_reload;
+mod lifecycle_start;
+mod traffic_canary;
+mod traffic_credentials;
+mod traffic_guide;
+mod traffic_hostile;
+mod traffic_openai_sdk;
+mod traffic_passthrough;
+mod traffic_secrets;
+mod traffic_streaming;
+mod traffic_upstream;
+mod traffic_websocket;

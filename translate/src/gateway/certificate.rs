@@ -1,0 +1,92 @@
+//! `tls.certificateRefs`: from references to certificates that can be served. What is in a Secret never gets into a message.
+
+use gateway_api::experimental::gateways as api;
+use k8s_openapi::api::core::v1::Secret;
+use policy::{Token, config};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::ObjectKey;
+use crate::finding::{Finding, Findings};
+use crate::grant::{self, GATEWAY_GROUP, Referent, Referrer};
+use crate::index::Index;
+
+const INVALID_REF: &str = "InvalidCertificateRef";
+
+/// The usable certificates of an HTTPS listener, by resource name.
+pub(super) fn of_listener(
+    index: &Index<'_>,
+    gateway: &ObjectKey,
+    tls: Option<&api::GatewayListenersTls>,
+    field: &str,
+    findings: &mut Findings,
+) -> Vec<(String, config::Secret)> {
+    if tls.is_some_and(|tls| tls.mode == Some(api::GatewayListenersTlsMode::Passthrough)) {
+        let message = "an HTTPS listener terminates TLS: use mode Terminate";
+        findings.push(Finding::accepted(format!("{field}.tls.mode"), "UnsupportedValue", message));
+    }
+    let references = tls.and_then(|tls| tls.certificate_refs.as_deref()).unwrap_or_default();
+    if references.is_empty() {
+        let message = "an HTTPS listener needs a certificate: name a Secret of type kubernetes.io/tls in tls.certificateRefs";
+        findings.push(Finding::refs(format!("{field}.tls.certificateRefs"), INVALID_REF, message));
+    }
+    let mut certificates = Vec::new();
+    for (nth, reference) in references.iter().enumerate() {
+        match resolve(index, gateway, reference) {
+            Ok(certificate) => certificates.push(certificate),
+            Err((reason, message)) => findings.push(Finding::refs(format!("{field}.tls.certificateRefs[{nth}]"), reason, message)),
+        }
+    }
+    certificates
+}
+
+type Miss = (&'static str, String);
+
+fn resolve(
+    index: &Index<'_>,
+    gateway: &ObjectKey,
+    reference: &api::GatewayListenersTlsCertificateRefs,
+) -> Result<(String, config::Secret), Miss> {
+    let (group, kind) = (reference.group.as_deref().unwrap_or_default(), reference.kind.as_deref().unwrap_or("Secret"));
+    if !group.is_empty() || kind != "Secret" {
+        return Err((INVALID_REF, format!("{group} {kind} cannot hold a certificate: refer to a core Secret")));
+    }
+    let key = ObjectKey::new(reference.namespace.as_deref().unwrap_or(&gateway.namespace), &reference.name);
+    // The grant comes before existence: a refusal must not tell whether a foreign Secret exists (GatewaySecretMissingReferenceGrant).
+    let from = Referrer { group: GATEWAY_GROUP, kind: "Gateway", namespace: &gateway.namespace };
+    let to = Referent { group: "", kind: "Secret", key: &key };
+    if !index.grants.permits(from, to) {
+        return Err(("RefNotPermitted", grant::refusal(from, to)));
+    }
+    let secret = index.secret(&key).ok_or_else(|| (INVALID_REF, format!("Secret {key} does not exist: create it")))?;
+    let certificate = read(secret).map_err(|what| (INVALID_REF, format!("Secret {key} {what}")))?;
+    Ok((format!("Certificate/{key}"), certificate))
+}
+
+fn read(secret: &Secret) -> Result<config::Secret, String> {
+    if secret.type_.as_deref() != Some("kubernetes.io/tls") {
+        return Err("is not of type kubernetes.io/tls: create it with kubectl create secret tls".to_owned());
+    }
+    let pem = |key: &str| {
+        let bytes = secret.data.as_ref().and_then(|data| data.get(key)).ok_or_else(|| format!("has no key {key}"))?;
+        String::from_utf8(bytes.0.clone()).map_err(|_| format!("holds no PEM text under {key}"))
+    };
+    let (chain, key) = (pem("tls.crt")?, Token::new(pem("tls.key")?));
+    check(&chain, &key)?;
+    Ok(config::Secret::Certificate { chain, key })
+}
+
+/// Whether chain and key are PEM. That they belong together is checked where a TLS library is at hand: when the proxy, or the one who
+/// calls this crate, builds the server's configuration.
+// The errors of the PEM reader may repeat the line they stumbled over, which may be part of a key; so they are not repeated here.
+pub(crate) fn check(chain: &str, key: &Token) -> Result<(), String> {
+    let certificates: Result<Vec<CertificateDer<'_>>, _> = CertificateDer::pem_slice_iter(chain.as_bytes()).collect();
+    match certificates {
+        Ok(certificates) if !certificates.is_empty() => {}
+        Ok(_) | Err(_) => return Err("holds no valid PEM certificate under tls.crt".to_owned()),
+    }
+    match PrivateKeyDer::from_pem_slice(key.expose().as_bytes()) {
+        Ok(_) => Ok(()),
+        Err(_) => Err("holds no valid PEM private key under tls.key".to_owned()),
+    }
+}

@@ -1,0 +1,54 @@
+//! From Kubernetes objects to what proxies serve and what statuses say: one pure function.
+//!
+//! ```text
+//! Snapshot ─► Index ─┬─► gateway::judge   listeners: valid, conflicting, allowed kinds and namespaces
+//!                    ├─► upstream::judge  provider, address, credential
+//!                    └─► route::compile   rules, with every reference resolved
+//!                             └─► attach  parentRefs × listeners ─┬─► assemble ─► Config per Gateway
+//!                                                                 └─► status   ─► Statuses, Problems
+//! ```
+//!
+//! A user's mistake is a value: it becomes a condition, a [`Problem`] in the same words, and a rule that refuses. Nothing here does IO,
+//! reads a clock or the environment, or fails.
+
+mod assemble;
+mod attach;
+mod class;
+mod finding;
+mod gateway;
+mod grant;
+mod index;
+mod model;
+mod route;
+mod snapshot;
+mod status;
+mod upstream;
+
+pub use finding::Problem;
+/// The time in conditions: the type that k8s-openapi's `meta::v1::Time` wraps.
+pub use k8s_openapi::jiff::Timestamp;
+pub use model::ParentRef;
+pub use snapshot::{ObjectKey, Settings, Snapshot, Translation};
+pub use status::{
+    GatewayClassStatus, GatewayStatus, GlooReport, GlooState, ListenerStatus, RouteGroupKind, RouteParentStatus, RouteStatus, Statuses,
+    SupportedFeature, UpstreamStatus,
+};
+pub use upstream::{ALLOWED_HOSTS_ANNOTATION, PLAINTEXT_ANNOTATION};
+
+use index::Index;
+
+/// Translates the whole picture: a configuration per Gateway of ours, the statuses of everything of ours, and all problems.
+pub fn translate(snapshot: &Snapshot, settings: &Settings, now: Timestamp) -> Translation {
+    let index = Index::new(snapshot);
+    let classes = class::Classes::of(snapshot, settings);
+    let gateways = gateway::judge_all(&index, &classes, snapshot);
+    let upstreams = upstream::judge_all(&index, snapshot);
+    let routes = route::compile_all(&index, &upstreams, snapshot);
+    let attachments = attach::attach_all(&index, &gateways, &routes.routes);
+    let world = status::World { settings, now, classes: &classes, gateways: &gateways, upstreams: &upstreams };
+    Translation {
+        configs: assemble::configs(&gateways, &routes, &attachments),
+        statuses: status::statuses(&world, &routes.routes, &attachments),
+        problems: status::problems(&world, &routes, &attachments),
+    }
+}

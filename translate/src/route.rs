@@ -1,0 +1,185 @@
+//! Routes, compiled as far as that goes without a Gateway: rules with matches, filters and every reference resolved. A rule that cannot be
+//! served as written is kept and refuses; nothing is dropped.
+
+mod backend;
+mod filter;
+mod header;
+mod matching;
+mod path;
+mod service;
+mod timing;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use policy::config::{self, PathMatch};
+use policy::{Hostname, Reason};
+
+use crate::Snapshot;
+use crate::finding::{Aspect, Finding, Findings, Problem, UNSUPPORTED_VALUE};
+use crate::index::Index;
+use crate::model::{BackendRef, Route, RouteKind, RouteRule};
+use crate::upstream::Upstreams;
+
+/// What became of all routes.
+#[derive(Debug, Default)]
+pub(crate) struct Routes {
+    pub(crate) routes: Vec<CompiledRoute>,
+    /// What their rules refer to, by resource name.
+    pub(crate) resources: Resources,
+    /// About routes that could not be read.
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// Resources by name, each made once however many rules refer to it.
+#[derive(Debug, Default)]
+pub(crate) struct Resources {
+    pub(crate) backends: BTreeMap<String, Arc<config::Backend>>,
+    pub(crate) endpoints: BTreeMap<String, Arc<config::Endpoints>>,
+    pub(crate) secrets: BTreeMap<String, Arc<config::Secret>>,
+}
+
+/// A route, ready to attach.
+#[derive(Debug)]
+pub(crate) struct CompiledRoute {
+    pub(crate) route: Route,
+    /// One per rule of the route, without attachments.
+    pub(crate) rules: Vec<config::Rule>,
+    /// `None`: one of them cannot be read, so the route attaches nowhere rather than to more hosts than it says.
+    pub(crate) hostnames: Option<Vec<Hostname>>,
+    /// Positions of the rules that cannot be served as written.
+    pub(crate) invalid_rules: Vec<usize>,
+    pub(crate) findings: Findings,
+}
+
+/// How much of a route can be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Validity {
+    All,
+    /// Accepted, with `PartiallyInvalid`.
+    Some,
+    /// Not accepted.
+    None,
+}
+
+impl CompiledRoute {
+    pub(crate) fn validity(&self) -> Validity {
+        match self.invalid_rules.len() {
+            _ if self.hostnames.is_none() => Validity::None,
+            0 => Validity::All,
+            invalid if invalid < self.rules.len() => Validity::Some,
+            _ => Validity::None,
+        }
+    }
+}
+
+pub(crate) fn compile_all(index: &Index<'_>, upstreams: &Upstreams, snapshot: &Snapshot) -> Routes {
+    let mut all = Routes::default();
+    let http = snapshot.http_routes.iter().map(|route| Route::from_http(route));
+    let grpc = snapshot.grpc_routes.iter().map(|route| Route::from_grpc(route));
+    for route in http.chain(grpc) {
+        match route {
+            Ok(route) => all.routes.push(compile(index, upstreams, &mut all.resources, route)),
+            Err(problem) => all.problems.push(problem),
+        }
+    }
+    all
+}
+
+fn compile(index: &Index<'_>, upstreams: &Upstreams, resources: &mut Resources, route: Route) -> CompiledRoute {
+    let findings = Findings::default();
+    let mut compiler = Compiler { index, upstreams, resources, kind: route.kind, namespace: &route.key.namespace, findings };
+    let hostnames = compiler.hostnames(&route.hostnames);
+    let mut rules = Vec::with_capacity(route.rules.len());
+    let mut invalid_rules = Vec::new();
+    for (nth, rule) in route.rules.iter().enumerate() {
+        let before = compiler.mistakes();
+        rules.push(config::Rule { created: route.created, route: key(&route), ..compiler.rule(nth, rule) });
+        if compiler.mistakes() > before {
+            invalid_rules.push(nth);
+        }
+    }
+    let findings = compiler.findings;
+    CompiledRoute { route, rules, hostnames, invalid_rules, findings }
+}
+
+fn key(route: &Route) -> config::RouteKey {
+    config::RouteKey { kind: route.kind.as_str().to_owned(), namespace: route.key.namespace.clone(), name: route.key.name.clone() }
+}
+
+/// Compiles the rules of one route.
+struct Compiler<'c, 's> {
+    index: &'c Index<'s>,
+    upstreams: &'c Upstreams,
+    resources: &'c mut Resources,
+    kind: RouteKind,
+    namespace: &'c str,
+    findings: Findings,
+}
+
+/// Where filters stand: their field, and whether a matched prefix exists for them to replace.
+#[derive(Clone, Copy, Debug)]
+struct Scope<'f> {
+    field: &'f str,
+    prefixes_only: bool,
+}
+
+impl Compiler<'_, '_> {
+    /// How many mistakes were found that make a rule invalid; references that do not resolve are another matter.
+    fn mistakes(&self) -> usize {
+        self.findings.mistakes(Aspect::Accepted).count()
+    }
+
+    fn hostnames(&mut self, given: &[String]) -> Option<Vec<Hostname>> {
+        let parsed: Vec<_> = given.iter().map(|text| Hostname::parse(text)).collect();
+        for (nth, error) in parsed.iter().enumerate().filter_map(|(nth, one)| Some((nth, one.as_ref().err()?))) {
+            self.findings.push(Finding::accepted(format!("spec.hostnames[{nth}]"), UNSUPPORTED_VALUE, error.to_string()));
+        }
+        parsed.into_iter().collect::<Result<_, _>>().ok()
+    }
+
+    fn rule(&mut self, nth: usize, rule: &RouteRule) -> config::Rule {
+        let field = format!("spec.rules[{nth}]");
+        let before = self.mistakes();
+        let matches = matching::matches(&rule.matches, &field, &mut self.findings);
+        let prefixes_only = matches.iter().all(|matched| matches!(matched.path, PathMatch::Prefix(_)));
+        let scope = Scope { field: &field, prefixes_only };
+        let filters = self.filters(&rule.filters, scope);
+        let timeouts = timing::timeouts(rule.timeouts.as_ref(), &field, &mut self.findings);
+        let retry = timing::retry(rule.retry.as_ref(), &field, &mut self.findings);
+        if rule.session_persistence {
+            self.findings.push(session_persistence(&field));
+        }
+        let refuse = (self.mistakes() > before).then_some(Reason::InvalidRule);
+        let backends = rule.backend_refs.iter().enumerate();
+        let backends = backends.map(|(nth, one)| self.weighted(one, &format!("{field}.backendRefs[{nth}]"), prefixes_only)).collect();
+        let index = u32::try_from(nth).unwrap_or(u32::MAX);
+        config::Rule { index, matches, filters, backends, timeouts, retry, refuse, ..config::Rule::default() }
+    }
+
+    fn weighted(&mut self, reference: &BackendRef, field: &str, prefixes_only: bool) -> config::BackendRef {
+        let backend = self.resolve(reference, field);
+        let before = self.mistakes();
+        let filters = self.filters(&reference.filters, Scope { field, prefixes_only });
+        let weight = self.weight(reference.weight, field);
+        let sound = self.mistakes() == before;
+        config::BackendRef { weight, backend: if sound { backend } else { Err(Reason::InvalidRule) }, filters }
+    }
+
+    /// "If weight is set to 0, no traffic should be forwarded for this entry. If unspecified, weight defaults to 1" (BackendRef.weight).
+    fn weight(&mut self, given: Option<i64>, field: &str) -> u32 {
+        let given = given.unwrap_or(1);
+        u32::try_from(given).ok().filter(|weight| *weight <= 1_000_000).unwrap_or_else(|| {
+            let message = format!("weight {given} is not a weight: use 0 to 1000000; until then this share is refused");
+            self.findings.push(Finding::accepted(format!("{field}.weight"), UNSUPPORTED_VALUE, message));
+            1
+        })
+    }
+}
+
+/// The experimental field is served by nobody yet here. Requests are still answered by the right backends, so the rule is served and says
+/// so; refusing all of its requests would cost more than an affinity that is missing.
+fn session_persistence(field: &str) -> Finding {
+    let message = "sessionPersistence is not served: requests of one session may go to different endpoints; remove it if that is fine";
+    Finding::warning(format!("{field}.sessionPersistence"), UNSUPPORTED_VALUE, message)
+}

@@ -1,0 +1,108 @@
+//! Services: the port that is meant, what it speaks, and the ready addresses behind it.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+
+use k8s_openapi::api::core::v1::{Service, ServicePort};
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointPort, EndpointSlice};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use policy::config::{AppProtocol, Endpoints};
+
+use super::backend::Miss;
+use crate::ObjectKey;
+use crate::index::Index;
+use crate::model::RouteKind;
+
+/// A Service port that can be a backend.
+#[derive(Debug)]
+pub(super) struct Found<'s> {
+    /// Of the backend. It has a suffix where the protocol comes from the route's kind, since another kind of route may see it otherwise.
+    pub(super) name: String,
+    /// Of the endpoints.
+    pub(super) endpoints: String,
+    pub(super) protocol: AppProtocol,
+    pub(super) port: &'s ServicePort,
+    pub(super) warning: Option<String>,
+}
+
+pub(super) fn find<'s>(index: &Index<'s>, key: &ObjectKey, port: Option<i64>, kind: RouteKind) -> Result<Found<'s>, Miss> {
+    let miss = |reason, message| Err(Miss { reason, message });
+    let Some(service) = index.service(key) else {
+        return miss("BackendNotFound", format!("Service {key} does not exist: create it, or correct the reference"));
+    };
+    // "Support: … ExternalName Services … are not recommended" for CVE-2021-25740: its owner could point the gateway anywhere.
+    if is_external_name(service) {
+        return miss(
+            "InvalidKind",
+            format!("Service {key} is of type ExternalName, which is not served (CVE-2021-25740): give it endpoints"),
+        );
+    }
+    let Some(port) = port else {
+        return miss("BackendNotFound", format!("the reference to Service {key} needs a port: add one of its ports"));
+    };
+    let ports = service.spec.as_ref().and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
+    let Some(found) = ports.iter().find(|one| i64::from(one.port) == port) else {
+        return miss("BackendNotFound", format!("Service {key} has no port {port}: correct the reference"));
+    };
+    if let Some(other) = found.protocol.as_deref().filter(|protocol| *protocol != "TCP") {
+        return miss("UnsupportedProtocol", format!("port {port} of Service {key} is of protocol {other}: HTTP needs TCP"));
+    }
+    let endpoints = format!("Service/{key}/{port}");
+    let (protocol, by_kind) = protocol(found.app_protocol.as_deref(), kind);
+    let name = if by_kind { format!("{endpoints}/h2c") } else { endpoints.clone() };
+    Ok(Found { name, endpoints, protocol, port: found, warning: plaintext_warning(found, key) })
+}
+
+fn is_external_name(service: &Service) -> bool {
+    service.spec.as_ref().and_then(|spec| spec.type_.as_deref()) == Some("ExternalName")
+}
+
+/// What a port speaks, and whether that follows from the route's kind alone: gRPC needs HTTP/2, and a Service that says nothing of a
+/// GRPCRoute's backend means it. WebSocket is HTTP/1.1 (GEP-1911).
+fn protocol(app_protocol: Option<&str>, kind: RouteKind) -> (AppProtocol, bool) {
+    match (app_protocol, kind) {
+        (Some("kubernetes.io/h2c"), _) => (AppProtocol::H2c, false),
+        (Some("kubernetes.io/ws" | "kubernetes.io/wss"), _) | (_, RouteKind::Http) => (AppProtocol::Http1, false),
+        (_, RouteKind::Grpc) => (AppProtocol::H2c, true),
+    }
+}
+
+fn plaintext_warning(port: &ServicePort, key: &ObjectKey) -> Option<String> {
+    let encrypted = port.app_protocol.as_deref().filter(|protocol| matches!(*protocol, "https" | "kubernetes.io/wss"))?;
+    let number = port.port;
+    Some(format!("port {number} of Service {key} says appProtocol {encrypted}, but connections to pods are not encrypted yet"))
+}
+
+/// The ready addresses of a port, sorted, each once. Slices that the API server filled and slices written by hand look the same.
+pub(super) fn endpoints(slices: &[&EndpointSlice], port: &ServicePort) -> Endpoints {
+    let addresses: BTreeSet<SocketAddr> = slices.iter().flat_map(|slice| addresses(slice, port)).collect();
+    Endpoints { addresses: addresses.into_iter().collect() }
+}
+
+/// Slices of type FQDN hold no IP address, so nothing of them parses: names would be another way to point the gateway anywhere.
+fn addresses(slice: &EndpointSlice, port: &ServicePort) -> Vec<SocketAddr> {
+    let numbers: Vec<u16> = slice.ports.iter().flatten().filter(|one| is_same(one, port)).filter_map(|one| number(one, port)).collect();
+    let ready = slice.endpoints.iter().flatten().filter(|endpoint| is_ready(endpoint));
+    let ips = ready.flat_map(|endpoint| &endpoint.addresses).filter_map(|text| text.parse::<IpAddr>().ok());
+    ips.flat_map(|ip| numbers.iter().map(move |number| SocketAddr::new(ip, *number))).collect()
+}
+
+/// "Name … must match the corresponding name in the EndpointPort"; a Service's only port needs none.
+fn is_same(one: &EndpointPort, port: &ServicePort) -> bool {
+    let tcp = one.protocol.as_deref().is_none_or(|protocol| protocol == "TCP");
+    tcp && one.name.as_deref().unwrap_or_default() == port.name.as_deref().unwrap_or_default()
+}
+
+/// A slice's port without a number means all ports: then the Service's target counts.
+fn number(one: &EndpointPort, port: &ServicePort) -> Option<u16> {
+    let target = match &port.target_port {
+        Some(IntOrString::Int(number)) => *number,
+        Some(IntOrString::String(_)) | None => port.port,
+    };
+    u16::try_from(one.port.unwrap_or(target)).ok().filter(|number| *number > 0)
+}
+
+/// "A nil value should be interpreted as "true"" (EndpointConditions.ready).
+fn is_ready(endpoint: &Endpoint) -> bool {
+    endpoint.conditions.as_ref().and_then(|conditions| conditions.ready) != Some(false)
+}

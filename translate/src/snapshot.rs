@@ -1,0 +1,104 @@
+//! What goes in and what comes out.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use gateway_api::experimental::gatewayclasses::GatewayClass;
+use gateway_api::experimental::gateways::Gateway;
+use gateway_api::experimental::grpcroutes::GrpcRoute;
+use gateway_api::experimental::httproutes::HttpRoute;
+use gateway_api::experimental::referencegrants::ReferenceGrant;
+use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use policy::Config;
+use serde::{Serialize, Serializer};
+
+use crate::finding::Problem;
+use crate::status::Statuses;
+
+/// Everything that is watched, or everything that files hold. The order within a list does not matter. Not printable: it holds Secrets.
+#[derive(Clone, Default)]
+pub struct Snapshot {
+    /// Classes of all controllers.
+    pub gateway_classes: Vec<Arc<GatewayClass>>,
+    /// Gateways of all classes.
+    pub gateways: Vec<Arc<Gateway>>,
+    /// HTTPRoutes.
+    pub http_routes: Vec<Arc<HttpRoute>>,
+    /// GRPCRoutes.
+    pub grpc_routes: Vec<Arc<GrpcRoute>>,
+    /// ReferenceGrants.
+    pub reference_grants: Vec<Arc<ReferenceGrant>>,
+    /// Namespaces, for their labels; one that is missing counts as having its name label only.
+    pub namespaces: Vec<Arc<Namespace>>,
+    /// Services.
+    pub services: Vec<Arc<Service>>,
+    /// EndpointSlices.
+    pub endpoint_slices: Vec<Arc<EndpointSlice>>,
+    /// Secrets, with `stringData` already merged into `data`.
+    pub secrets: Vec<Arc<Secret>>,
+    /// Upstreams.
+    pub upstreams: Vec<Arc<crds::Upstream>>,
+}
+
+/// Who we are.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// GatewayClasses with this `controllerName` are ours.
+    pub controller_name: String,
+    /// Gateways of this class count as ours although no GatewayClass object exists: for files, which seldom hold one.
+    pub implied_class: Option<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { controller_name: "keyward.dev/gateway-controller".to_owned(), implied_class: None }
+    }
+}
+
+/// The outcome. Serialized, it shows tokens as fingerprints.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Translation {
+    /// What each Gateway's proxies serve. A Gateway that is not accepted has none.
+    pub configs: BTreeMap<ObjectKey, Config>,
+    /// What each object's status says.
+    pub statuses: Statuses,
+    /// All mistakes and warnings, by object.
+    pub problems: Vec<Problem>,
+}
+
+/// A namespaced object's identity within its kind. Prints as `namespace/name`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectKey {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+impl ObjectKey {
+    /// From its parts.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+
+    /// An object's own. Without a namespace, as files may have it, it is in `default`, as it would be after `kubectl apply`.
+    pub fn of(metadata: &ObjectMeta) -> Self {
+        let namespace = metadata.namespace.as_deref().filter(|namespace| !namespace.is_empty()).unwrap_or("default");
+        Self::new(namespace, metadata.name.clone().unwrap_or_default())
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+impl Serialize for ObjectKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}

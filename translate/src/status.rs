@@ -1,0 +1,229 @@
+//! What statuses say, in types of our own that serialize as the API's do. Conditions carry the generation that was judged and `now`; whoever
+//! writes them keeps the old time where nothing changed, and leaves what other controllers wrote alone.
+
+mod gateway;
+mod problem;
+mod route;
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
+use serde::Serialize;
+
+pub(crate) use problem::problems;
+
+use crate::attach::Attachments;
+use crate::class::{self, Classes, SUPPORTED_FEATURES};
+use crate::finding::{Aspect, Findings};
+use crate::gateway::Gateways;
+use crate::model::{ParentRef, RouteKind};
+use crate::route::CompiledRoute;
+use crate::upstream::{Judged, Upstreams};
+use crate::{ObjectKey, Settings};
+
+/// The statuses of everything that is ours.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Statuses {
+    /// GatewayClasses of ours, by name.
+    pub gateway_classes: BTreeMap<String, GatewayClassStatus>,
+    /// Gateways of ours.
+    pub gateways: BTreeMap<ObjectKey, GatewayStatus>,
+    /// HTTPRoutes with a parent of ours.
+    pub http_routes: BTreeMap<ObjectKey, RouteStatus>,
+    /// GRPCRoutes with a parent of ours.
+    pub grpc_routes: BTreeMap<ObjectKey, RouteStatus>,
+    /// Upstreams.
+    pub upstreams: BTreeMap<ObjectKey, UpstreamStatus>,
+}
+
+/// `GatewayClass.status`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayClassStatus {
+    /// `Accepted`.
+    pub conditions: Vec<Condition>,
+    /// Sorted by name.
+    pub supported_features: Vec<SupportedFeature>,
+}
+
+/// An entry of `GatewayClass.status.supportedFeatures`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SupportedFeature {
+    /// As `pkg/features` of Gateway API names it.
+    pub name: String,
+}
+
+/// Our part of `Gateway.status`; addresses are the operator's.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayStatus {
+    /// `Accepted`, `Programmed`. The latter says what the configuration allows; the operator lowers it until the proxies acknowledged.
+    pub conditions: Vec<Condition>,
+    /// One per listener, in the order of the spec.
+    pub listeners: Vec<ListenerStatus>,
+}
+
+/// An entry of `Gateway.status.listeners`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListenerStatus {
+    /// Of the listener.
+    pub name: String,
+    /// Kinds that may attach; present even if there are none.
+    pub supported_kinds: Vec<RouteGroupKind>,
+    /// Accepted routes on this listener.
+    pub attached_routes: i32,
+    /// `Accepted`, `Conflicted`, `ResolvedRefs`, `Programmed`.
+    pub conditions: Vec<Condition>,
+}
+
+/// A kind of routes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RouteGroupKind {
+    /// API group.
+    pub group: String,
+    /// Kind.
+    pub kind: String,
+}
+
+/// Our entries of a route's `status.parents`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct RouteStatus {
+    /// One per parentRef to a Gateway of ours, in the order of the spec.
+    pub parents: Vec<RouteParentStatus>,
+}
+
+/// What a route is to one parent.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteParentStatus {
+    /// The parentRef, with group and kind.
+    pub parent_ref: ParentRef,
+    /// Ours.
+    pub controller_name: String,
+    /// `Accepted`, `ResolvedRefs`, and `PartiallyInvalid` where it is True.
+    pub conditions: Vec<Condition>,
+}
+
+/// Our part of `Upstream.status`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UpstreamStatus {
+    /// `Accepted`, `ResolvedRefs`.
+    pub conditions: Vec<Condition>,
+    /// For `status.statuses.NAMESPACE`, NAMESPACE being the controller's: where users of Gloo look.
+    pub gloo: GlooReport,
+}
+
+/// A report in the words of Gloo (`status.proto` of solo-kit).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GlooReport {
+    /// Outcome.
+    pub state: GlooState,
+    /// Why it is not `Accepted`; empty otherwise.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// `keyward`.
+    pub reported_by: String,
+}
+
+/// The outcome in a [`GlooReport`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum GlooState {
+    /// Served as written.
+    Accepted,
+    /// Not served.
+    Rejected,
+    /// Served, but something needs attention; its requests may be refused.
+    Warning,
+}
+
+/// Everything that statuses are made of, besides routes and attachments.
+#[derive(Clone, Copy)]
+pub(crate) struct World<'w> {
+    pub(crate) settings: &'w Settings,
+    pub(crate) now: Timestamp,
+    pub(crate) classes: &'w Classes<'w>,
+    pub(crate) gateways: &'w Gateways,
+    pub(crate) upstreams: &'w Upstreams,
+}
+
+pub(crate) fn statuses(world: &World<'_>, routes: &[CompiledRoute], attachments: &Attachments) -> Statuses {
+    Statuses {
+        gateway_classes: classes(world),
+        gateways: gateway::statuses(world, attachments),
+        http_routes: route::statuses(world, RouteKind::Http, routes, attachments),
+        grpc_routes: route::statuses(world, RouteKind::Grpc, routes, attachments),
+        upstreams: world.upstreams.iter().map(|(key, upstream)| (key.clone(), upstream_status(world, upstream))).collect(),
+    }
+}
+
+fn classes(world: &World<'_>) -> BTreeMap<String, GatewayClassStatus> {
+    let status = |(name, object): (&str, &gateway_api::experimental::gatewayclasses::GatewayClass)| {
+        let stamp = Stamp { now: world.now, generation: object.metadata.generation };
+        let supported_features = SUPPORTED_FEATURES.iter().map(|name| SupportedFeature { name: (*name).to_owned() }).collect();
+        let conditions = vec![stamp.judged(&class::findings(object), Aspect::Accepted)];
+        (name.to_owned(), GatewayClassStatus { conditions, supported_features })
+    };
+    world.classes.ours().map(status).collect()
+}
+
+fn upstream_status(world: &World<'_>, upstream: &Judged) -> UpstreamStatus {
+    let stamp = Stamp { now: world.now, generation: upstream.generation };
+    let judged = |aspect| stamp.judged(&upstream.findings, aspect);
+    UpstreamStatus { conditions: vec![judged(Aspect::Accepted), judged(Aspect::ResolvedRefs)], gloo: gloo_report(&upstream.findings) }
+}
+
+fn gloo_report(findings: &Findings) -> GlooReport {
+    let warnings = || [Aspect::Accepted, Aspect::ResolvedRefs].map(|aspect| findings.warnings(aspect)).join("\n").trim().to_owned();
+    let (state, reason) = match (findings.failing(Aspect::Accepted), findings.failing(Aspect::ResolvedRefs)) {
+        (Some((_, message)), _) => (GlooState::Rejected, message),
+        (None, Some((_, message))) => (GlooState::Warning, message),
+        (None, None) => match warnings() {
+            none if none.is_empty() => (GlooState::Accepted, none),
+            some => (GlooState::Warning, some),
+        },
+    };
+    GlooReport { state, reason, reported_by: "keyward".to_owned() }
+}
+
+/// What all conditions of one object share.
+#[derive(Clone, Copy)]
+struct Stamp {
+    now: Timestamp,
+    generation: Option<i64>,
+}
+
+impl Aspect {
+    pub(crate) fn condition(self) -> &'static str {
+        match self {
+            Self::Accepted => "Accepted",
+            Self::ResolvedRefs => "ResolvedRefs",
+            Self::Conflicted => "Conflicted",
+        }
+    }
+}
+
+impl Stamp {
+    fn condition(self, type_: &str, status: bool, reason: &str, message: impl Into<String>) -> Condition {
+        Condition {
+            type_: type_.to_owned(),
+            status: if status { "True" } else { "False" }.to_owned(),
+            reason: reason.to_owned(),
+            message: message.into(),
+            observed_generation: self.generation,
+            last_transition_time: Time(self.now),
+        }
+    }
+
+    /// True unless a mistake says otherwise; the reason of a True condition is its type, as Gateway API has it.
+    fn judged(self, findings: &Findings, aspect: Aspect) -> Condition {
+        match findings.failing(aspect) {
+            Some((reason, message)) => self.condition(aspect.condition(), false, reason, message),
+            None => self.condition(aspect.condition(), true, aspect.condition(), findings.warnings(aspect)),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Statuses of Gateways and their listeners.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use super::{GatewayStatus, ListenerStatus, RouteGroupKind, Stamp, World};
+use crate::ObjectKey;
+use crate::attach::Attachments;
+use crate::finding::Aspect;
+use crate::gateway::{Gateway, Listener};
+use crate::grant::GATEWAY_GROUP;
+
+pub(super) fn statuses(world: &World<'_>, attachments: &Attachments) -> BTreeMap<ObjectKey, GatewayStatus> {
+    let status = |(key, gateway): (&ObjectKey, &Gateway)| {
+        let stamp = Stamp { now: world.now, generation: gateway.generation };
+        let listener = |one| listener_status(stamp, gateway, one, attachments.count(key, name(one)));
+        let listeners = gateway.listeners.iter().map(listener).collect();
+        (key.clone(), GatewayStatus { conditions: vec![accepted(stamp, gateway), programmed(stamp, gateway)], listeners })
+    };
+    world.gateways.ours.iter().map(status).collect()
+}
+
+fn name(listener: &Listener) -> &str {
+    &listener.name
+}
+
+fn is_valid(listener: &Listener) -> bool {
+    listener.findings.first(Aspect::Accepted).is_none() && listener.findings.first(Aspect::Conflicted).is_none()
+}
+
+/// With some listeners invalid the Gateway is accepted all the same, with a reason that says so (`GatewayReasonListenersNotValid`).
+fn accepted(stamp: Stamp, gateway: &Gateway) -> Condition {
+    let invalid: Vec<&str> = gateway.listeners.iter().filter(|listener| !is_valid(listener)).map(name).collect();
+    if gateway.findings.first(Aspect::Accepted).is_some() || (invalid.is_empty() && !gateway.listeners.is_empty()) {
+        return stamp.judged(&gateway.findings, Aspect::Accepted);
+    }
+    let any_valid = invalid.len() < gateway.listeners.len();
+    let message = match gateway.listeners.is_empty() {
+        true => "the Gateway has no listeners: add one".to_owned(),
+        false => format!("not valid, see status.listeners: {}", invalid.join(", ")),
+    };
+    stamp.condition("Accepted", any_valid, "ListenersNotValid", message)
+}
+
+/// Whether anything can be served. That it is served, the operator knows from its proxies' acknowledgements.
+fn programmed(stamp: Stamp, gateway: &Gateway) -> Condition {
+    match gateway.served().next() {
+        Some(_) => stamp.condition("Programmed", true, "Programmed", ""),
+        None => stamp.condition(
+            "Programmed",
+            false,
+            "Invalid",
+            "no listener can be served: see the conditions of the Gateway and its listeners",
+        ),
+    }
+}
+
+fn listener_status(stamp: Stamp, gateway: &Gateway, listener: &Listener, attached_routes: i32) -> ListenerStatus {
+    let kind = |kind: &crate::model::RouteKind| RouteGroupKind { group: GATEWAY_GROUP.to_owned(), kind: kind.as_str().to_owned() };
+    ListenerStatus {
+        name: listener.name.clone(),
+        supported_kinds: listener.kinds.iter().map(kind).collect(),
+        attached_routes,
+        conditions: vec![
+            listener_accepted(stamp, listener),
+            conflicted(stamp, listener),
+            stamp.judged(&listener.findings, Aspect::ResolvedRefs),
+            listener_programmed(stamp, gateway, listener),
+        ],
+    }
+}
+
+/// A listener in conflict is not accepted, for the reason of the conflict.
+fn listener_accepted(stamp: Stamp, listener: &Listener) -> Condition {
+    match (listener.findings.failing(Aspect::Accepted), listener.findings.failing(Aspect::Conflicted)) {
+        (None, Some((reason, message))) => stamp.condition("Accepted", false, reason, message),
+        _ => stamp.judged(&listener.findings, Aspect::Accepted),
+    }
+}
+
+fn conflicted(stamp: Stamp, listener: &Listener) -> Condition {
+    match listener.findings.failing(Aspect::Conflicted) {
+        Some((reason, message)) => stamp.condition("Conflicted", true, reason, message),
+        None => stamp.condition("Conflicted", false, "NoConflicts", ""),
+    }
+}
+
+fn listener_programmed(stamp: Stamp, gateway: &Gateway, listener: &Listener) -> Condition {
+    match gateway.findings.first(Aspect::Accepted).is_none() && listener.served().is_some() {
+        true => stamp.condition("Programmed", true, "Programmed", ""),
+        false => match listener.findings.first(Aspect::Conflicted) {
+            Some(conflict) => stamp.condition("Programmed", false, conflict.reason, conflict.message.clone()),
+            None => {
+                stamp.condition("Programmed", false, "Invalid", "the listener is not served: see its other conditions and the Gateway's")
+            }
+        },
+    }
+}

@@ -1,0 +1,178 @@
+//! Upstreams: which provider, at which address, with which credential. Every mistake is a finding; none lets a request out without its
+//! credential.
+
+mod address;
+mod credential;
+mod provider;
+mod text;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crds::Upstream;
+use policy::Reason;
+use policy::config::{Backend, Provider, Secret};
+
+use crate::finding::{Aspect, Finding, Findings, Flaw};
+use crate::index::Index;
+use crate::{ObjectKey, Snapshot};
+
+/// On a Secret: the hosts that its token may be sent to, comma-separated, each with an optional leading `*.`.
+pub const ALLOWED_HOSTS_ANNOTATION: &str = "keyward.dev/allowed-hosts";
+/// On an Upstream, with the value `true`: connect without TLS. The only way to it.
+pub const PLAINTEXT_ANNOTATION: &str = "keyward.dev/plaintext";
+
+/// Of the condition `Accepted`.
+const INVALID: &str = "InvalidUpstream";
+
+/// All Upstreams, judged.
+pub(crate) type Upstreams = BTreeMap<ObjectKey, Judged>;
+
+/// An Upstream, judged.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    pub(crate) generation: Option<i64>,
+    /// What rules refer to, or why their requests are refused.
+    pub(crate) backend: Result<Arc<Backend>, Reason>,
+    /// The token it uses, by resource name.
+    pub(crate) secret: Option<(String, Arc<Secret>)>,
+    pub(crate) findings: Findings,
+}
+
+impl Judged {
+    /// What a route that refers to it has to say: reason and message.
+    pub(crate) fn trouble(&self) -> Option<(&'static str, &str)> {
+        let finding = self.findings.first(Aspect::Accepted).or_else(|| self.findings.first(Aspect::ResolvedRefs))?;
+        let reason = if self.backend.is_ok() { "InvalidCredential" } else { finding.reason };
+        Some((reason, &finding.message))
+    }
+}
+
+pub(crate) fn judge_all(index: &Index<'_>, snapshot: &Snapshot) -> Upstreams {
+    snapshot.upstreams.iter().map(|upstream| (ObjectKey::of(&upstream.metadata), judge(index, upstream))).collect()
+}
+
+fn judge(index: &Index<'_>, upstream: &Upstream) -> Judged {
+    let mut findings = Findings::default();
+    findings.extend(not_understood(upstream));
+    let draft = kind_of_provider(upstream).and_then(|provider| provider::draft(provider).map_err(Refused::invalid));
+    let (backend, secret) = match draft.and_then(|draft| finish(index, upstream, draft, &mut findings)) {
+        Ok((provider, secret)) => (Ok(Arc::new(Backend::Provider(provider))), secret),
+        Err(refused) => {
+            findings.push(refused.finding);
+            (Err(refused.with), None)
+        }
+    };
+    Judged { generation: upstream.metadata.generation, backend, secret, findings }
+}
+
+/// An Upstream that cannot be served.
+struct Refused {
+    finding: Finding,
+    with: Reason,
+}
+
+impl Refused {
+    fn new(with: Reason, field: &str, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { finding: Finding::accepted(field, reason, message), with }
+    }
+
+    fn invalid(flaw: Flaw) -> Self {
+        Self::new(Reason::InvalidUpstream, &format!("spec.ai{}", flaw.below), INVALID, flaw.message)
+    }
+}
+
+/// The provider, if it is one that is served.
+fn kind_of_provider(upstream: &Upstream) -> Result<crds::Provider<'_>, Refused> {
+    match (&upstream.spec.ai, upstream.spec.other_type()) {
+        (None, Some(other)) => {
+            let message = format!(
+                "Upstream type {other} is preserved, but not understood: only spec.ai is served; for a workload in the cluster let the \
+                 route refer to its Service"
+            );
+            Err(Refused::new(Reason::InvalidUpstream, &format!("spec.{other}"), "UnsupportedUpstreamType", message))
+        }
+        (None, None) => {
+            let message = "spec.ai is missing: name an AI provider there";
+            Err(Refused::new(Reason::InvalidUpstream, "spec.ai", INVALID, message))
+        }
+        (Some(_), Some(other)) => {
+            let message = format!("spec.ai and spec.{other} are set together: keep one and give the other an Upstream of its own");
+            Err(Refused::new(Reason::InvalidUpstream, &format!("spec.{other}"), INVALID, message))
+        }
+        (Some(ai), None) => {
+            ai.provider().map_err(|error| Refused::new(Reason::InvalidUpstream, "spec.ai", INVALID, error.to_string())).and_then(served)
+        }
+    }
+}
+
+fn served(provider: crds::Provider<'_>) -> Result<crds::Provider<'_>, Refused> {
+    match provider {
+        crds::Provider::Bedrock(_) | crds::Provider::Multi(_) => {
+            let message =
+                format!("{} is understood, but not served yet: requests are refused; use another provider until then", provider.field());
+            Err(Refused::new(Reason::NotServedYet, &format!("spec.ai.{}", provider.field()), "NotServedYet", message))
+        }
+        crds::Provider::OpenAi(_)
+        | crds::Provider::Mistral(_)
+        | crds::Provider::Anthropic(_)
+        | crds::Provider::AzureOpenAi(_)
+        | crds::Provider::Gemini(_)
+        | crds::Provider::VertexAi(_) => Ok(provider),
+    }
+}
+
+type Finished = (Provider, Option<(String, Arc<Secret>)>);
+
+/// From a draft to a provider: its address, its paths, its credential.
+fn finish(index: &Index<'_>, upstream: &Upstream, draft: provider::Draft<'_>, findings: &mut Findings) -> Result<Finished, Refused> {
+    let below = |flaw: Flaw| Refused::invalid(flaw.under(&format!(".{}", draft.field)));
+    let tls = !is_plaintext(upstream, findings);
+    let address = address::of(draft.host.as_deref(), draft.custom_host, tls).map_err(below)?;
+    let paths = address::overridden(draft.paths, draft.custom_host).map_err(below)?;
+    let field = format!("spec.ai.{}.authToken", draft.field);
+    let source =
+        match draft.auth_token.ok_or_else(|| NO_SOURCE.to_owned()).and_then(|token| token.source().map_err(|error| error.to_string())) {
+            Ok(source) => source,
+            Err(message) => return Err(Refused::new(Reason::InvalidUpstream, &field, INVALID, message)),
+        };
+    let key = ObjectKey::of(&upstream.metadata);
+    let place = credential::Place { upstream: &key, field: &field, hosts: [&address.host, &address.hostname] };
+    let resolved = credential::resolve(index, source, place);
+    findings.extend(resolved.findings);
+    findings.extend(draft.warnings);
+    let provider = Provider {
+        kind: draft.kind,
+        host: address.host,
+        port: address.port,
+        hostname: address.hostname,
+        tls,
+        credential: resolved.credential,
+        paths,
+        model: draft.model,
+        version: draft.version,
+    };
+    Ok((provider, resolved.secret.map(|(name, secret)| (name, Arc::new(secret)))))
+}
+
+const NO_SOURCE: &str = "authToken: no credential source is set; set exactly one of secretRef, passthrough, inline";
+
+fn is_plaintext(upstream: &Upstream, findings: &mut Findings) -> bool {
+    let annotations = upstream.metadata.annotations.as_ref();
+    let opted_out = annotations.and_then(|all| all.get(PLAINTEXT_ANNOTATION)).is_some_and(|value| value == "true");
+    if opted_out {
+        let message =
+            format!("annotation {PLAINTEXT_ANNOTATION}: the credential travels without encryption; remove it unless the host is local");
+        findings.push(Finding::warning(format!("metadata.annotations[{PLAINTEXT_ANNOTATION}]"), "Plaintext", message));
+    }
+    opted_out
+}
+
+/// The other fields of a Gloo Upstream, by name: their values may hold credentials.
+fn not_understood(upstream: &Upstream) -> Option<Finding> {
+    let known = upstream.spec.other_type();
+    let names: Vec<&str> = upstream.spec.other.keys().map(String::as_str).filter(|name| Some(*name) != known).collect();
+    let fields = names.join(", ");
+    let message = || format!("these fields are preserved, but not understood and without effect: {fields}");
+    (!names.is_empty()).then(|| Finding::warning("spec", "UnsupportedField", message()))
+}

@@ -1,0 +1,276 @@
+//! Golden cases: manifests in, everything out as one snapshot; then the configuration goes over the wire and meets the file's requests,
+//! so that a case says what a client gets. `golden/TOPIC.in.yaml` begins with a document of kind `Requests`; a document of kind
+//! `Services` is short for Services with one ready endpoint each; all others are what a user would apply.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Request, request};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use policy::{Config, Decision, Head, Permit, Reply, Table, decide, normalize_host, wire};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use translate::{Settings, Snapshot, Timestamp, Translation, translate};
+
+/// What a client sends and what becomes of it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Try {
+    /// `namespace/name`; the only one, if absent.
+    gateway: Option<String>,
+    port: u16,
+    #[serde(default = "get")]
+    method: String,
+    host: String,
+    /// With query.
+    path: String,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    #[serde(default)]
+    draw: u64,
+    /// `forward BACKEND path=PATH`, `reply STATUS [location=URL]` or `refuse REASON STATUS`.
+    expect: String,
+    /// Headers with which it goes to the backend.
+    #[serde(default)]
+    sent: BTreeMap<String, String>,
+    /// Headers without which it goes there.
+    #[serde(default)]
+    absent: Vec<String>,
+    /// Headers that the backend answers with.
+    #[serde(default)]
+    backend_headers: BTreeMap<String, String>,
+    /// Headers that the client gets; an empty text: not there.
+    #[serde(default)]
+    answered: BTreeMap<String, String>,
+    /// Backends that get a copy.
+    #[serde(default)]
+    mirrors: Vec<String>,
+}
+
+fn get() -> String {
+    "GET".to_owned()
+}
+
+#[test]
+fn translates_every_golden_case_and_serves_its_requests() {
+    insta::glob!("golden/*.in.yaml", |path| {
+        let (tries, snapshot) = load(path);
+        let settings = Settings { implied_class: Some("keyward".to_owned()), ..Settings::default() };
+        let translation = translate(&snapshot, &settings, Timestamp::UNIX_EPOCH);
+        let wrong: Vec<String> = tries.iter().filter_map(|one| judge(&translation, one).err()).collect();
+        assert!(wrong.is_empty(), "{}:\n{}", path.display(), wrong.join("\n"));
+        insta::assert_yaml_snapshot!(translation);
+    });
+}
+
+#[test]
+fn does_not_depend_on_the_order_of_objects() {
+    for path in cases() {
+        let (_, snapshot) = load(&path);
+        let translated = |snapshot: &Snapshot| {
+            let settings = Settings { implied_class: Some("keyward".to_owned()), ..Settings::default() };
+            serde_json::to_value(translate(snapshot, &settings, Timestamp::UNIX_EPOCH)).unwrap()
+        };
+        let (forward, mut reversed) = (translated(&snapshot), snapshot);
+        reversed.gateways.reverse();
+        reversed.http_routes.reverse();
+        reversed.grpc_routes.reverse();
+        reversed.endpoint_slices.reverse();
+        reversed.upstreams.reverse();
+        assert_eq!(forward, translated(&reversed), "{}", path.display());
+    }
+}
+
+#[test]
+fn shows_no_credential_anywhere() {
+    for path in cases() {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (_, snapshot) = load(&path);
+        let translation =
+            translate(&snapshot, &Settings { implied_class: Some("keyward".to_owned()), ..Settings::default() }, Timestamp::UNIX_EPOCH);
+        let shown = format!("{translation:?}{}", serde_json::to_string(&translation).unwrap());
+        for word in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').filter(|word| word.starts_with("sk-")) {
+            assert!(!shown.contains(word), "{}: {word}", path.display());
+        }
+    }
+}
+
+fn cases() -> Vec<std::path::PathBuf> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut paths: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.to_string_lossy().ends_with(".in.yaml"));
+    paths.sort();
+    assert!(!paths.is_empty());
+    paths
+}
+
+fn load(path: &Path) -> (Vec<Try>, Snapshot) {
+    let text = std::fs::read_to_string(path).unwrap();
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let (mut tries, mut snapshot) = (Vec::new(), Snapshot::default());
+    for document in documents {
+        match document["kind"].as_str().unwrap_or_default() {
+            "Requests" => tries = read(document["requests"].clone()),
+            "Services" => add_services(&mut snapshot, &read::<Vec<String>>(document["services"].clone())),
+            _ => add(&mut snapshot, document),
+        }
+    }
+    (tries, snapshot)
+}
+
+fn read<T: DeserializeOwned>(value: Value) -> T {
+    let shown = value.to_string();
+    serde_json::from_value(value).unwrap_or_else(|error| panic!("{error}: {shown}"))
+}
+
+fn add(snapshot: &mut Snapshot, document: Value) {
+    match document["kind"].as_str().unwrap_or_default() {
+        "GatewayClass" => snapshot.gateway_classes.push(read(document)),
+        "Gateway" => snapshot.gateways.push(read(document)),
+        "HTTPRoute" => snapshot.http_routes.push(read(document)),
+        "GRPCRoute" => snapshot.grpc_routes.push(read(document)),
+        "ReferenceGrant" => snapshot.reference_grants.push(read(document)),
+        "Namespace" => snapshot.namespaces.push(read(document)),
+        "Service" => snapshot.services.push(read(document)),
+        "EndpointSlice" => snapshot.endpoint_slices.push(read(document)),
+        "Secret" => snapshot.secrets.push(Arc::new(merged(read(document)))),
+        "Upstream" => snapshot.upstreams.push(read(document)),
+        other => panic!("kind {other:?} is not part of a snapshot"),
+    }
+}
+
+/// As the API server does it, and `keyward up`.
+fn merged(mut secret: Secret) -> Secret {
+    let texts = secret.string_data.take().unwrap_or_default();
+    secret.data.get_or_insert_default().extend(texts.into_iter().map(|(key, text)| (key, ByteString(text.into_bytes()))));
+    secret
+}
+
+/// `namespace/name:port`, each with one endpoint on the same port at 10.0.0.N.
+fn add_services(snapshot: &mut Snapshot, services: &[String]) {
+    for (nth, service) in services.iter().enumerate() {
+        let (key, port) = service.split_once(':').unwrap();
+        let (namespace, name) = key.split_once('/').unwrap();
+        let port: u16 = port.parse().unwrap();
+        add(
+            snapshot,
+            json!({
+                "apiVersion": "v1", "kind": "Service",
+                "metadata": { "namespace": namespace, "name": name },
+                "spec": { "ports": [{ "port": port }] }
+            }),
+        );
+        add(
+            snapshot,
+            json!({
+                "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+                "metadata": { "namespace": namespace, "name": format!("{name}-1"), "labels": { "kubernetes.io/service-name": name } },
+                "addressType": "IPv4",
+                "endpoints": [{ "addresses": [format!("10.0.0.{}", nth + 1)] }],
+                "ports": [{ "port": port }]
+            }),
+        );
+    }
+}
+
+/// What became of a request, with everything that a case may ask about.
+#[derive(Debug, Default)]
+struct Outcome {
+    text: String,
+    sent: HeaderMap,
+    answered: HeaderMap,
+    mirrors: Vec<String>,
+}
+
+fn judge(translation: &Translation, given: &Try) -> Result<(), String> {
+    let outcome = outcome(&table(translation, given), given);
+    let wrong = |what: &str| Err(format!("{} {}{}: {what}, got {outcome:?}", given.method, given.host, given.path));
+    if outcome.text != given.expect {
+        return wrong(&format!("expected {:?}", given.expect));
+    }
+    for (name, value) in &given.sent {
+        if joined(&outcome.sent, name) != *value {
+            return wrong(&format!("expected to send {name}: {value}"));
+        }
+    }
+    if let Some(name) = given.absent.iter().find(|name| outcome.sent.contains_key(name.as_str())) {
+        return wrong(&format!("expected not to send {name}"));
+    }
+    for (name, value) in &given.answered {
+        if joined(&outcome.answered, name) != *value {
+            return wrong(&format!("expected the answer to have {name}: {value}"));
+        }
+    }
+    match outcome.mirrors == given.mirrors {
+        true => Ok(()),
+        false => wrong(&format!("expected mirrors {:?}", given.mirrors)),
+    }
+}
+
+fn joined(headers: &HeaderMap, name: &str) -> String {
+    let values = headers.get_all(name).iter().map(|value| value.to_str().unwrap());
+    values.collect::<Vec<_>>().join(",")
+}
+
+/// The proxy's own reading of what was translated.
+fn table(translation: &Translation, given: &Try) -> Table {
+    let config: Config = match &given.gateway {
+        Some(name) => {
+            translation.configs.iter().find(|(key, _)| key.to_string() == *name).map(|(_, config)| config.clone()).unwrap_or_default()
+        }
+        None => translation.configs.values().next().cloned().unwrap_or_default(),
+    };
+    let decoded = wire::decode(&wire::encode(&config).unwrap()).unwrap();
+    assert_eq!(decoded, config);
+    Table::compile(&decoded).unwrap()
+}
+
+fn outcome(table: &Table, given: &Try) -> Outcome {
+    let head = head(given);
+    let host = normalize_host(&given.host);
+    let Some((port, listener)) = table.port(given.port).and_then(|port| Some((port, port.listener(&host)?))) else {
+        return Outcome { text: "refuse no_listener".to_owned(), ..Outcome::default() };
+    };
+    let scheme = match port.protocol {
+        policy::config::Protocol::Http => "http",
+        policy::config::Protocol::Https => "https",
+    };
+    let seen = Head { host: &host, method: &head.method, path: head.uri.path(), query: head.uri.query(), headers: &head.headers };
+    match decide(listener, &seen, (scheme, given.port), given.draw) {
+        Decision::Forward(permit) => forwarded(&permit, head, given),
+        Decision::Reply(reply) => replied(reply),
+        Decision::Refuse(refusal) => {
+            let text = format!("refuse {} {}", refusal.reason.label(), refusal.reason.status().as_u16());
+            Outcome { text, ..Outcome::default() }
+        }
+    }
+}
+
+fn head(given: &Try) -> request::Parts {
+    let request = Request::builder().method(given.method.as_str()).uri(&given.path).body(()).unwrap();
+    let (mut head, ()) = request.into_parts();
+    head.headers = headers(&given.headers);
+    head.headers.insert("host", HeaderValue::try_from(&given.host).unwrap());
+    head
+}
+
+fn headers(given: &BTreeMap<String, String>) -> HeaderMap {
+    given.iter().map(|(name, value)| (HeaderName::try_from(name).unwrap(), HeaderValue::try_from(value).unwrap())).collect()
+}
+
+fn forwarded(permit: &Permit, head: request::Parts, given: &Try) -> Outcome {
+    let mirrors = permit.mirrors(&head).into_iter().map(|mirroring| mirroring.0.backend().name.clone()).collect();
+    let mut answered = headers(&given.backend_headers);
+    permit.respond(&mut answered);
+    let (sent, backend) = permit.apply(head).unwrap().into_parts();
+    Outcome { text: format!("forward {} path={}", backend.name, sent.uri), sent: sent.headers, answered, mirrors }
+}
+
+fn replied(reply: Reply) -> Outcome {
+    let location = reply.headers.get("location").map(|location| format!(" location={}", location.to_str().unwrap())).unwrap_or_default();
+    Outcome { text: format!("reply {}{location}", reply.status.as_u16()), answered: reply.headers, ..Outcome::default() }
+}
