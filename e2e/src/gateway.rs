@@ -172,7 +172,7 @@ impl Setup {
             .arg("up")
             .arg("-f")
             .arg(manifests)
-            .args(["--bind", &self.address.to_string(), "--port-offset", "0"])
+            .args(["--bind", &self.address.to_string()])
             .args(["--admin-addr", "127.0.0.1:0", "--log-format", "json"])
             .args(&self.arguments)
             .env("RUST_LOG", &self.log_filter)
