@@ -113,7 +113,10 @@ fn typed<T: DeserializeOwned>(value: Value) -> Result<T, Mistake> {
             path if path == "." => String::new(),
             path => path,
         };
-        Mistake { field, message: format!("{}; see the kind's reference for what stands there", without_values(&error.inner().to_string())) }
+        Mistake {
+            field,
+            message: format!("{}; see the kind's reference for what stands there", without_values(&error.inner().to_string())),
+        }
     })
 }
 
@@ -164,7 +167,8 @@ mod tests {
 
     #[test]
     fn puts_string_data_over_data() {
-        let document = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"a": "eA=="}, "stringData": {"a": "y"}});
+        let document =
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"a": "eA=="}, "stringData": {"a": "y"}});
         let mut snapshot = Snapshot::default();
         only(document).unwrap().add_to(&mut snapshot).unwrap();
         assert_eq!(snapshot.secrets[0].data.as_ref().unwrap()["a"].0, b"y");
@@ -172,7 +176,8 @@ mod tests {
 
     #[test]
     fn takes_a_list_apart_and_reports_each_mistake() {
-        let list = json!({"kind": "List", "items": [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}}, {"kind": "X"}, {}]});
+        let list =
+            json!({"kind": "List", "items": [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}}, {"kind": "X"}, {}]});
         let outcomes: Vec<_> = objects(list).into_iter().map(|outcome| outcome.is_ok()).collect();
         assert_eq!(outcomes, [true, false, false]);
     }

@@ -19,7 +19,8 @@ pub(crate) struct Clash {
 pub(crate) fn merge(configs: BTreeMap<ObjectKey, Config>) -> (Config, Vec<Clash>) {
     let (mut merged, mut clashes) = (Config::default(), Vec::new());
     for (gateway, config) in configs {
-        let taken: Vec<_> = config.listeners.iter().filter(|(_, listener)| is_taken(&merged, listener)).map(|(name, _)| name.clone()).collect();
+        let taken: Vec<_> =
+            config.listeners.iter().filter(|(_, listener)| is_taken(&merged, listener)).map(|(name, _)| name.clone()).collect();
         for (name, listener) in config.listeners {
             match taken.contains(&name) {
                 true => {
@@ -33,7 +34,8 @@ pub(crate) fn merge(configs: BTreeMap<ObjectKey, Config>) -> (Config, Vec<Clash>
             let mut rule = Arc::unwrap_or_clone(rule);
             rule.attachments.retain(|attachment| !taken.contains(&attachment.listener));
             rule.attachments.iter_mut().for_each(|attachment| attachment.listener = scoped(&gateway, &attachment.listener));
-            let known = merged.rules.entry(name).or_insert_with(|| Arc::new(policy::config::Rule { attachments: Vec::new(), ..rule.clone() }));
+            let known =
+                merged.rules.entry(name).or_insert_with(|| Arc::new(policy::config::Rule { attachments: Vec::new(), ..rule.clone() }));
             Arc::make_mut(known).attachments.extend(rule.attachments);
         }
         merged.backends.extend(config.backends);

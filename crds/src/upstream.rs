@@ -5,6 +5,8 @@
 //! field in `tests/gloo-upstream-ai-schema.json`. Two things are ours: a status subresource (Gloo writes status through the main
 //! resource, so anyone who may write an Upstream may forge its status) and printer columns.
 
+#![expect(clippy::duplicated_attributes, reason = "clippy takes the arguments of two printcolumns for one attribute")]
+
 pub mod ai;
 pub mod auth;
 pub mod host;

@@ -20,10 +20,16 @@ pub struct Request {
 }
 
 impl Request {
+    /// A request without a body.
+    #[must_use]
+    pub fn new(method: &'static str, target: &str) -> Self {
+        Self { method, target: target.to_owned(), headers: Vec::new(), body: String::new() }
+    }
+
     /// A GET request.
     #[must_use]
     pub fn get(target: &str) -> Self {
-        Self { method: "GET", target: target.to_owned(), headers: Vec::new(), body: String::new() }
+        Self::new("GET", target)
     }
 
     /// A POST request with a JSON body.
@@ -88,8 +94,13 @@ impl Head {
     /// The first value of a header.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        let found = self.headers.iter().find(|(known, _)| known == name);
-        found.map(|(_, value)| value.as_str())
+        self.header_values(name).first().copied()
+    }
+
+    /// All values of a header, by its lower-case name.
+    #[must_use]
+    pub fn header_values(&self, name: &str) -> Vec<&str> {
+        self.headers.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str()).collect()
     }
 }
 

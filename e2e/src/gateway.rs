@@ -215,6 +215,23 @@ impl Gateway {
         self.addr
     }
 
+    /// Where its listener on another port is.
+    #[must_use]
+    pub fn at(&self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.addr.ip(), port)
+    }
+
+    /// Bytes of memory in RAM: `VmRSS` for now, `VmHWM` for the most so far.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub fn memory(&self, field: &str) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        let kib = line.and_then(|line| line.split_whitespace().next()).with_context(|| format!("no {field} in {status}"))?;
+        Ok(kib.parse::<u64>()? * 1024)
+    }
+
     /// An URL on the samples' listener.
     #[must_use]
     pub fn url(&self, path: &str) -> String {

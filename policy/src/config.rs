@@ -335,6 +335,7 @@ pub struct Retry {
 
 /// Where requests can be sent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "a configuration holds each behind an Arc")]
 pub enum Backend {
     /// A Kubernetes Service port.
     Service {

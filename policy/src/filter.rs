@@ -30,7 +30,9 @@ pub(crate) struct CompiledRewrite {
 #[derive(Debug)]
 pub(crate) enum CompiledPath {
     /// Ready to send where the request has no query.
-    Full { ready: PathAndQuery },
+    Full {
+        ready: PathAndQuery,
+    },
     Prefix(PathChange),
 }
 

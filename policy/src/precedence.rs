@@ -2,8 +2,8 @@
 
 use std::cmp::Reverse;
 
-use crate::config::{Match, PathMatch, RouteKey, Rule};
 use crate::Hostname;
+use crate::config::{Match, PathMatch, RouteKey, Rule};
 
 /// Specificity of the route hostname behind a served host (`GatewayRouteHostnameIntersectionPrecedence`): it comes before everything
 /// else, so it groups a host's rules.

@@ -87,7 +87,11 @@ fn header<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<Cow<'h, str>>
 
 /// The first value of a query parameter (HTTPQueryParamMatch).
 fn parameter<'q>(query: Option<&'q str>, name: &str) -> Option<Cow<'q, str>> {
-    query?.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, ""))).find(|(key, _)| form_decode(key) == name).map(|(_, value)| form_decode(value))
+    query?
+        .split('&')
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .find(|(key, _)| form_decode(key) == name)
+        .map(|(_, value)| form_decode(value))
 }
 
 fn form_decode(text: &str) -> Cow<'_, str> {

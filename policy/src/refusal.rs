@@ -112,7 +112,9 @@ impl Reason {
             Self::NotServedYet => "this provider is not served yet; see the Upstream's conditions",
             Self::InvalidUpstream => "the Upstream behind this route is not valid; see its conditions",
             Self::SecretMissing => "the provider credential is not available: its Secret does not exist; nothing was sent to the provider",
-            Self::SecretMalformed => "the provider credential is not usable: its Secret holds no valid token; nothing was sent to the provider",
+            Self::SecretMalformed => {
+                "the provider credential is not usable: its Secret holds no valid token; nothing was sent to the provider"
+            }
             Self::SecretNotPermitted => "the provider credential may not be used here; nothing was sent to the provider",
             Self::InlineMalformed => {
                 "the provider credential is not usable: the inline token is empty or an unexpanded variable; nothing was sent to the provider"

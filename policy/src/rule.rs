@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use crate::config::{AppProtocol, Backend, BackendRef, Config, Credential, Mirror, Provider, ProviderPaths, RouteKey, Rule, Secret, Timeouts};
+use crate::config::{
+    AppProtocol, Backend, BackendRef, Config, Credential, Mirror, Provider, ProviderPaths, RouteKey, Rule, Secret, Timeouts,
+};
 use crate::credential::header_value;
 use crate::filter::CompiledFilters;
 use crate::{ErrorShape, ProviderKind, Reason};
@@ -24,7 +26,7 @@ pub struct CompiledRule {
     pub retry: Option<RetryPolicy>,
     pub(crate) filters: CompiledFilters,
     pub(crate) backends: Box<[WeightedBackend]>,
-    pub(crate) mirrors: Box<[(Mirror, Arc<CompiledBackend>)]>,
+    pub(crate) mirrors: Box<[CompiledMirror]>,
     pub(crate) total_weight: u64,
     pub(crate) refuse: Option<Reason>,
 }
@@ -40,12 +42,14 @@ pub struct RetryPolicy {
     pub backoff: Duration,
 }
 
+pub(crate) type CompiledMirror = (Mirror, Arc<CompiledBackend>);
+
 #[derive(Debug)]
 pub(crate) struct WeightedBackend {
     weight: u32,
     pub(crate) target: Result<Arc<CompiledBackend>, Reason>,
     pub(crate) filters: CompiledFilters,
-    pub(crate) mirrors: Box<[(Mirror, Arc<CompiledBackend>)]>,
+    pub(crate) mirrors: Box<[CompiledMirror]>,
 }
 
 /// A destination.
@@ -237,7 +241,7 @@ impl Backends {
         self.0.get(name).cloned().ok_or_else(|| format!("backend {name:?} is not part of the configuration"))
     }
 
-    fn mirrors(&self, mirrors: &[Mirror]) -> Result<Box<[(Mirror, Arc<CompiledBackend>)]>, String> {
+    fn mirrors(&self, mirrors: &[Mirror]) -> Result<Box<[CompiledMirror]>, String> {
         mirrors.iter().map(|mirror| Ok((mirror.clone(), self.get(&mirror.backend)?))).collect()
     }
 }

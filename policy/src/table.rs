@@ -96,7 +96,8 @@ impl Table {
                 certificates: certificates(name, listener, config)?,
                 hosts: hosts.take(name)?,
             });
-            let port = ports.entry(listener.port).or_insert_with(|| PortTable { protocol: listener.protocol, listeners: HostMap::default() });
+            let port =
+                ports.entry(listener.port).or_insert_with(|| PortTable { protocol: listener.protocol, listeners: HostMap::default() });
             if port.protocol != listener.protocol || port.listeners.insert(listener.hostname.as_ref(), table).is_some() {
                 let problem = format!("another listener has port {} and the same hostname or another protocol", listener.port);
                 return Err(CompileError { resource: format!("listener {name}"), problem });
@@ -221,8 +222,10 @@ impl<T> HostMap<T> {
 /// Collects matches by listener, host and rank, before they are frozen.
 #[derive(Default)]
 struct Builder<'c> {
-    listeners: BTreeMap<&'c str, BTreeMap<Option<&'c Hostname>, BTreeMap<HostRank, Vec<Candidate<'c>>>>>,
+    listeners: BTreeMap<&'c str, BTreeMap<Option<&'c Hostname>, Ranked<'c>>>,
 }
+
+type Ranked<'c> = BTreeMap<HostRank, Vec<Candidate<'c>>>;
 
 struct Candidate<'c> {
     precedence: Precedence<'c>,

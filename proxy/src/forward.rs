@@ -63,7 +63,7 @@ struct Tries<'t> {
 /// How sending went wrong.
 enum Failed {
     /// The connection was closed before it took the request, which comes back whole.
-    Stale(Request<RequestBody>),
+    Stale(Box<Request<RequestBody>>),
     Upstream(UpstreamError),
 }
 
@@ -90,7 +90,7 @@ impl Tries<'_> {
             let (connection, key) = self.patiently_connected(tried < STALE_TRIED).await?;
             match self.send(connection, key, request).await {
                 Ok(answer) => return Ok(answer),
-                Err(Failed::Stale(same)) => request = same,
+                Err(Failed::Stale(same)) => request = *same,
                 Err(Failed::Upstream(error)) => return Err(error),
             }
         }
@@ -151,7 +151,7 @@ impl Tries<'_> {
         match connection {
             Connection::Http1(mut sender) => {
                 if sender.ready().await.is_err() {
-                    return Err(Failed::Stale(request));
+                    return Err(Failed::Stale(Box::new(request)));
                 }
                 *request.version_mut() = Version::HTTP_11;
                 let response = self.head_of(sender.try_send_request(request)).await?.map_err(stale)?;
@@ -159,12 +159,12 @@ impl Tries<'_> {
             }
             Connection::Http2(mut sender) => {
                 if sender.ready().await.is_err() {
-                    return Err(Failed::Stale(request));
+                    return Err(Failed::Stale(Box::new(request)));
                 }
                 let scheme = if matches!(key, PoolKey::PodH2(_)) { Scheme::HTTP } else { Scheme::HTTPS };
                 let request = to_http2(request, scheme).map_err(Failed::Upstream)?;
                 let response = self.head_of(sender.try_send_request(request)).await?.map_err(|error| match stale(error) {
-                    Failed::Stale(request) => Failed::Stale(to_http1(request)),
+                    Failed::Stale(request) => Failed::Stale(Box::new(to_http1(*request))),
                     failed @ Failed::Upstream(_) => failed,
                 })?;
                 Ok(Answer { response, lease: None, deadline: None })
@@ -182,7 +182,7 @@ impl Tries<'_> {
 
 fn stale(mut error: TrySendError<Request<RequestBody>>) -> Failed {
     match error.take_message() {
-        Some(request) => Failed::Stale(request),
+        Some(request) => Failed::Stale(Box::new(request)),
         None => Failed::Upstream(protocol(error.into_error())),
     }
 }

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use policy::{ProviderKind, Reason};
-use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
-};
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
 use crate::error::UpstreamError;
 use crate::usage::Usage;
@@ -54,7 +52,8 @@ impl Metrics {
         let upstream = counters("keyward_upstream_errors_total", "Permitted requests without an answer of their backend.", &["error"])?;
         let refusals = counters("keyward_refusals_total", "Requests refused, by reason.", &["reason"])?;
         let updates = counters("keyward_config_updates_total", "Configurations received.", &["result"])?;
-        let tokens = HistogramOpts::new("gen_ai_client_token_usage", "Tokens used, as the provider counted them (gen_ai.client.token.usage).");
+        let tokens =
+            HistogramOpts::new("gen_ai_client_token_usage", "Tokens used, as the provider counted them (gen_ai.client.token.usage).");
         let token_labels = ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_token_type", "gen_ai_response_model"];
         let tokens = register(&registry, HistogramVec::new(tokens.buckets(TOKEN_BUCKETS.to_vec()), &token_labels)?)?;
         let refused = IntCounter::new("keyward_credentials_refused_total", "Answers 401 of providers to the gateway's own credential.")?;

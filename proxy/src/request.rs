@@ -90,7 +90,13 @@ fn refuse(via: &Via, refused: Refusal, head: &request::Parts) -> Response<Respon
 }
 
 /// Forwards what was permitted and dresses the answer.
-async fn permitted(via: &Arc<Via>, permit: Permit, mut head: request::Parts, incoming: Incoming, mut tally: Tally) -> Response<ResponseBody> {
+async fn permitted(
+    via: &Arc<Via>,
+    permit: Permit,
+    mut head: request::Parts,
+    incoming: Incoming,
+    mut tally: Tally,
+) -> Response<ResponseBody> {
     let upgrade = wants_upgrade(&head);
     let client = head.extensions.remove::<OnUpgrade>().filter(|_| upgrade);
     head.extensions.clear();

@@ -137,7 +137,8 @@ impl Server {
         self.metrics.config_update(prepared.is_ok());
         let state = prepared?;
         let wanted: BTreeMap<u16, Protocol> = state.table.ports().map(|(port, table)| (port, table.protocol)).collect();
-        let gone: Vec<u16> = self.ports.iter().filter(|(port, protocol)| wanted.get(port) != Some(protocol)).map(|(port, _)| *port).collect();
+        let gone: Vec<u16> =
+            self.ports.iter().filter(|(port, protocol)| wanted.get(port) != Some(protocol)).map(|(port, _)| *port).collect();
         for port in gone {
             self.ports.remove(&port);
             self.tell(|| Ok(Command::Close { port }))?;

@@ -10,6 +10,7 @@
 //!
 //! A user's mistake is a value: it becomes a condition, a [`Problem`] in the same words, and a rule that refuses. Nothing here does IO,
 //! reads a clock or the environment, or fails.
+#![expect(clippy::result_large_err, reason = "a mistake is the rare case, and nothing here is hot")]
 
 mod assemble;
 mod attach;
