@@ -67,7 +67,7 @@ fn read(secret: &Secret) -> Result<config::Secret, String> {
     if secret.type_.as_deref() != Some("kubernetes.io/tls") {
         return Err("is not of type kubernetes.io/tls: create it with kubectl create secret tls".to_owned());
     }
-    let pem = |key: &str| {
+    let pem = |key: &str| -> Result<String, String> {
         let bytes = secret.data.as_ref().and_then(|data| data.get(key)).ok_or_else(|| format!("has no key {key}"))?;
         String::from_utf8(bytes.0.clone()).map_err(|_| format!("holds no PEM text under {key}"))
     };

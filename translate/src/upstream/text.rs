@@ -56,8 +56,8 @@ pub(super) fn query(text: &str, below: &str) -> Result<(), Flaw> {
     if !text.bytes().all(|b| b.is_ascii_graphic()) || text.contains(['#', '%', ';']) {
         return Err(Flaw::new(below, "the query has a space, a control character, '#', '%', ';' or a character outside ASCII"));
     }
-    let names = text.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
-    match names.into_iter().find(|name| CREDENTIAL_PARAMETERS.iter().any(|known| known.eq_ignore_ascii_case(name))) {
+    let mut names = text.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
+    match names.find(|name| CREDENTIAL_PARAMETERS.iter().any(|known| known.eq_ignore_ascii_case(name))) {
         None => Ok(()),
         Some(name) => Err(Flaw::new(
             below,
