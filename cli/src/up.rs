@@ -14,7 +14,7 @@ use crate::merge::merge;
 use crate::report::Report;
 
 /// How often the files are looked at. A look is a `stat` per file; polling also sees symlinks that Kubernetes swaps.
-const LOOK: Duration = Duration::from_millis(200);
+const LOOK: Duration = Duration::from_millis(100);
 /// Gateways of this class are served, whether or not the files hold the GatewayClass.
 const CLASS: &str = "keyward";
 
@@ -61,13 +61,16 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 
 async fn follow(server: &mut Server, files: &mut Files, report: &mut Report, mut seen: crate::files::Stamp) {
     let mut ticks = tokio::time::interval(LOOK);
+    let mut last = seen.clone();
     loop {
         ticks.tick().await;
         let stamp = files.stamp();
-        if stamp != seen {
-            seen = stamp;
+        // Only once they stay as they are: a file may be seen between its truncation and its writing.
+        if stamp == last && stamp != seen {
             apply(server, files, report);
+            seen = stamp.clone();
         }
+        last = stamp;
     }
 }
 

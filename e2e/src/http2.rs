@@ -105,10 +105,7 @@ impl Http2 {
     /// # Errors
     /// When none comes.
     pub fn next_data(&self, response: &mut Response<Incoming>) -> anyhow::Result<Bytes> {
-        self.run(async {
-            let Some(frame) = timeout(PATIENCE, response.body_mut().frame()).await? else { return Ok(Bytes::new()) };
-            Ok(frame?.into_data().unwrap_or_default())
-        })
+        self.run(next_data(response))
     }
 
     /// Reads the rest of an answer.
@@ -128,6 +125,13 @@ impl Http2 {
 async fn begin(mut sender: SendRequest<Payload>, request: Request<Payload>) -> anyhow::Result<Response<Incoming>> {
     sender.ready().await?;
     Ok(timeout(PATIENCE, sender.send_request(request)).await.context("no answer")??)
+}
+
+async fn next_data(response: &mut Response<Incoming>) -> anyhow::Result<Bytes> {
+    match timeout(PATIENCE, response.body_mut().frame()).await.context("no next frame")? {
+        Some(frame) => Ok(frame?.into_data().unwrap_or_default()),
+        None => Ok(Bytes::new()),
+    }
 }
 
 async fn finish(response: Response<Incoming>) -> anyhow::Result<Http2Answer> {

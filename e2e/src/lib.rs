@@ -6,7 +6,7 @@
 //!     .start()                               keyward up, on a loopback address of its own, until dropped (gateway)
 //! curl(..), send(..), Connection::open(..)   curl, and raw sockets for what no client would send (curl, client)
 //! Http2::open(..)                            streams on one connection (http2, payload)
-//! Echo::start(..), Canned::start(..)         backends behind a Service: one that tells what it received, one that sends any bytes (echo, canned)
+//! Echo::start(..), Canned::start(..)         backends of a Service: one tells what it received, one sends any bytes (echo, canned)
 //! Authority::generate()                      certificates for listeners (authority)
 //! ```
 //!

@@ -154,6 +154,8 @@ pub struct ValueMatch {
 pub enum StringMatch {
     /// Equal.
     Exact(String),
+    /// Equal to what may be a credential, so that no dump shows it.
+    Sensitive(Token),
     /// The whole value, as a regular expression.
     Regex(String),
 }

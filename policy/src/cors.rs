@@ -89,8 +89,21 @@ impl CorsGrant {
     }
 }
 
-/// `https://*.bar.com` allows any one or more labels in place of the `*`; scheme and port must be equal.
+/// A browser leaves a scheme's own port out of `Origin`.
+fn without_default_port(origin: &str) -> &str {
+    match origin.split_once("://") {
+        Some(("https", host)) if host.ends_with(":443") => &origin[..origin.len() - 4],
+        Some(("http", host)) if host.ends_with(":80") => &origin[..origin.len() - 3],
+        Some(_) | None => origin,
+    }
+}
+
+/// `https://*` allows every host of the scheme; `https://*.bar.com` allows any one or more labels in place of the `*`; scheme and port must be equal.
 fn origin_matches(allowed: &str, origin: &str) -> bool {
+    let allowed = without_default_port(allowed);
+    if let Some(scheme) = allowed.strip_suffix("://*") {
+        return origin.split_once("://").is_some_and(|(origin_scheme, _)| origin_scheme.eq_ignore_ascii_case(scheme));
+    }
     match allowed.split_once("://*.") {
         None => allowed.eq_ignore_ascii_case(origin),
         Some((scheme, suffix)) => origin.split_once("://").is_some_and(|(origin_scheme, host)| {
@@ -117,6 +130,9 @@ mod tests {
             ("https://*.bar.com", "https://bar.com", false),
             ("https://*.bar.com", "https://evilbar.com", false),
             ("https://*.bar.com", "https://a.bar.com:8080", false),
+            ("https://*", "https://any.where:8443", true),
+            ("https://*", "http://any.where", false),
+            ("https://a.com:443", "https://a.com", true),
         ] {
             assert_eq!(origin_matches(allowed, origin), expected, "{allowed} {origin}");
         }

@@ -1,6 +1,6 @@
 //! The credential rules on a request: every one the client sent is removed, and exactly one is set.
 
-use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION};
+use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use percent_encoding::percent_decode_str;
 
 use crate::{ProviderKind, Reason, Token};
@@ -20,13 +20,19 @@ pub static CREDENTIAL_HEADERS: [HeaderName; 9] = [
 ];
 
 /// Query parameters that carry a credential (compared after percent-decoding, in any case).
-const CREDENTIAL_PARAMETERS: [&str; 7] = ["key", "api_key", "api-key", "apikey", "access_token", "subscription-key", "x-goog-api-key"];
+const CREDENTIAL_PARAMETERS: [&str; 9] =
+    ["key", "api_key", "api-key", "apikey", "access_token", "oauth_token", "bearer_token", "subscription-key", "x-goog-api-key"];
+
+/// How browsers say a key and its account in a WebSocket handshake, where they cannot set headers (OpenAI's realtime API).
+const CREDENTIAL_PROTOCOLS: [&str; 3] = ["openai-insecure-api-key.", "openai-organization.", "openai-project."];
 
 /// Whether a header literal in a manifest must be treated as a credential.
 pub fn is_credential_header(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     CREDENTIAL_HEADERS.iter().any(|known| known == name.as_str())
-        || ["token", "secret", "password", "api-key", "apikey", "authorization"].iter().any(|part| name.contains(part))
+        || ["token", "secret", "passw", "key", "auth", "credential", "session", "signature", "cookie"]
+            .iter()
+            .any(|part| name.contains(part))
 }
 
 /// A provider's credential, ready to send. `Err` when the token cannot stand in a header.
@@ -47,15 +53,36 @@ pub(crate) fn strip_headers(headers: &mut HeaderMap) {
     for name in &CREDENTIAL_HEADERS {
         headers.remove(name);
     }
+    if headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
+        strip_protocols(headers);
+    }
+}
+
+fn strip_protocols(headers: &mut HeaderMap) {
+    let offered: Vec<String> = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|v| v.to_str().ok().map(str::to_owned)).collect();
+    let is_credential = |protocol: &&str| CREDENTIAL_PROTOCOLS.iter().any(|known| protocol.to_ascii_lowercase().starts_with(known));
+    let kept: Vec<&str> = offered.iter().flat_map(|value| value.split(',')).map(str::trim).filter(|p| !is_credential(p)).collect();
+    headers.remove(SEC_WEBSOCKET_PROTOCOL);
+    if let Some(value) = HeaderValue::try_from(kept.join(", ")).ok().filter(|_| !kept.is_empty()) {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, value);
+    }
 }
 
 /// The query without parameters that carry a credential; `None` when nothing is left.
 pub(crate) fn strip_query(query: &str) -> Option<String> {
-    let kept: Vec<&str> = query.split(['&', ';']).filter(|pair| !pair.is_empty() && !is_credential_parameter(pair)).collect();
+    let kept: Vec<String> = query.split('&').filter_map(strip_pair).collect();
     (!kept.is_empty()).then(|| kept.join("&"))
 }
 
-fn is_credential_parameter(pair: &str) -> bool {
+/// Old servers part pairs at `;` too. A `;` stays where no credential hides behind it.
+fn strip_pair(pair: &str) -> Option<String> {
+    let parts: Vec<&str> = pair.split(';').filter(|part| !is_credential_parameter(part)).collect();
+    let kept = parts.join(";");
+    (!kept.is_empty()).then_some(kept)
+}
+
+/// Whether a query parameter (`name=value`) carries a credential.
+pub fn is_credential_parameter(pair: &str) -> bool {
     let name = pair.split('=').next().unwrap_or_default();
     let name: Vec<u8> = percent_decode_str(name).collect();
     CREDENTIAL_PARAMETERS.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
@@ -110,7 +137,19 @@ mod tests {
     fn strips_credential_parameters_in_every_spelling() {
         assert_eq!(strip_query("key=a&alt=sse&%6bEy=b&API_key=c;Key=d&key"), Some("alt=sse".into()));
         assert_eq!(strip_query("key=a"), None);
+        assert_eq!(strip_query("filter=a;b&c=d;key=x"), Some("filter=a;b&c=d".into()));
         assert_eq!(strip_query("keyword=a&monkey=b"), Some("keyword=a&monkey=b".into()));
+    }
+
+    #[test]
+    fn strips_the_key_a_browser_offers_as_a_websocket_protocol() {
+        let mut map =
+            headers(&[("sec-websocket-protocol", "realtime, OpenAI-Insecure-API-Key.sk-1"), ("Sec-WebSocket-Protocol", "openai-beta.x")]);
+        strip_headers(&mut map);
+        assert_eq!(map["sec-websocket-protocol"], "realtime, openai-beta.x");
+        let mut map = headers(&[("sec-websocket-protocol", "openai-insecure-api-key.sk-1")]);
+        strip_headers(&mut map);
+        assert!(map.is_empty());
     }
 
     #[test]

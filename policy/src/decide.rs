@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, TRAILER};
 use http::uri::PathAndQuery;
 use http::{Method, StatusCode, Uri, request};
 
@@ -11,7 +11,7 @@ use crate::cors::{self, CorsGrant};
 use crate::credential::{passthrough, strip_headers, strip_query};
 use crate::filter::{CompiledFilters, CompiledPath};
 use crate::path::{changed_path, target};
-use crate::rule::{CompiledBackend, CompiledCredential, CompiledRule, Target, Upstream};
+use crate::rule::{CompiledBackend, CompiledCredential, CompiledRule, Target, Upstream, bracketed};
 use crate::{Head, ListenerTable, Reason, Refusal, check_path};
 
 /// What becomes of a request.
@@ -135,7 +135,7 @@ fn redirect_reply(redirect: &Redirect, matched: usize, head: &Head<'_>, (own_sch
         (None, Some(scheme)) => well_known_port(scheme),
         (None, None) => own_port,
     };
-    let host = redirect.hostname.as_deref().unwrap_or(head.host);
+    let host = bracketed(redirect.hostname.as_deref().unwrap_or(head.host));
     let path = match &redirect.path {
         Some(change) => changed_path(head.path, matched, change),
         None => head.path.to_owned(),
@@ -247,6 +247,7 @@ fn dress(head: &mut request::Parts, backend: &CompiledBackend, credential: Optio
         (Target::Provider(_), None) => Err(Refusal { reason: Reason::ClientTokenMissing, shape: backend.error_shape() }),
         (Target::Provider(upstream), Some((name, value))) => {
             strip_headers(&mut head.headers);
+            head.headers.remove(TRAILER);
             head.headers.insert(name, value);
             head.headers.insert(HOST, upstream.host_header.clone());
             if let Some(version) = upstream.version.clone() {

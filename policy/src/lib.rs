@@ -27,10 +27,11 @@ mod table;
 pub mod wire;
 
 pub use config::Config;
-pub use credential::{CREDENTIAL_HEADERS, is_credential_header};
+pub use credential::{CREDENTIAL_HEADERS, is_credential_header, is_credential_parameter};
 pub use decide::{Decision, Mirroring, Permit, Permitted, Reply, decide};
 pub use hostname::{Hostname, HostnameError, normalize_host};
 pub use path::{PathError, check_path};
+pub use predicate::whole;
 pub use provider::{ErrorShape, ProviderKind};
 pub use refusal::{Reason, Refusal};
 pub use rule::{CompiledBackend, CompiledRule, Origin, RetryPolicy, Target, Upstream};

@@ -21,15 +21,18 @@ pub fn check_path(path: &str) -> Result<(), PathError> {
     if !path.starts_with('/') && path != "*" {
         return Err(PathError::NotAPath(path.to_owned()));
     }
-    let suspicious = path.contains("/.") || path.contains("/%");
-    match suspicious && path.split('/').any(is_dot_segment) {
+    let suspicious = path.bytes().zip(path.bytes().skip(1)).any(|pair| matches!(pair, (b'/', b'.') | (b'\\', _) | (b'%', _)));
+    match suspicious && has_dot_segment(path) {
         true => Err(PathError::DotSegment),
         false => Ok(()),
     }
 }
 
-fn is_dot_segment(segment: &str) -> bool {
-    segment.len() <= 6 && matches!(&*percent_decode_str(segment).collect::<Vec<u8>>(), b"." | b"..")
+/// Looks through one layer of percent-encoding, at both slashes, and past path parameters (`..;x`).
+fn has_dot_segment(path: &str) -> bool {
+    let decoded: Vec<u8> = percent_decode_str(path).collect();
+    let is_dots = |segment: &[u8]| matches!(segment.split(|b| *b == b';').next(), Some(b"." | b".."));
+    decoded.split(|b| matches!(b, b'/' | b'\\')).any(is_dots)
 }
 
 /// The path after `change`, where `matched` bytes of it were the matched prefix.
@@ -102,10 +105,24 @@ mod tests {
 
     #[test]
     fn refuses_dot_segments_in_every_spelling() {
-        for bad in ["/a/../b", "/..", "/.", "/a/%2e%2E/b", "/a/.%2e", "/%2e/", "a", ""] {
+        for bad in [
+            "/a/../b",
+            "/..",
+            "/.",
+            "/a/%2e%2E/b",
+            "/a/.%2e",
+            "/%2e/",
+            "/a/..%2fb",
+            "/a%2f..",
+            "/a/..;x/b",
+            "/a\\..\\b",
+            "/a%5c..%5cb",
+            "a",
+            "",
+        ] {
             assert!(check_path(bad).is_err(), "{bad}");
         }
-        for good in ["/", "/a.b/..c", "/...", "/.well-known/x", "/a%20b", "*"] {
+        for good in ["/", "/a.b/..c", "/...", "/.well-known/x", "/a%20b", "/a%2fb", "*"] {
             assert_eq!(check_path(good), Ok(()), "{good}");
         }
     }

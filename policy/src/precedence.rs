@@ -1,6 +1,6 @@
 //! Which of several matching rules wins, as `Ord`: the smallest [`Precedence`] does.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 
 use crate::Hostname;
 use crate::config::{Match, PathMatch, RouteKey, Rule};
@@ -26,9 +26,35 @@ pub(crate) struct Precedence<'r> {
     headers: Reverse<usize>,
     query: Reverse<usize>,
     created: i64,
-    route: (&'r str, &'r str, &'r str),
+    route: RouteOrder<'r>,
     rule: u32,
     position: usize,
+}
+
+/// "The Route appearing first in alphabetical order by {namespace}/{name}": as one text, so that `a-b/c` comes before `a/b`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct RouteOrder<'r> {
+    namespace: &'r str,
+    name: &'r str,
+    kind: &'r str,
+}
+
+impl RouteOrder<'_> {
+    fn text(&self) -> impl Iterator<Item = u8> {
+        self.namespace.bytes().chain(*b"/").chain(self.name.bytes())
+    }
+}
+
+impl Ord for RouteOrder<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.text().cmp(other.text()).then_with(|| self.kind.cmp(other.kind))
+    }
+}
+
+impl PartialOrd for RouteOrder<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,7 +78,7 @@ impl<'r> Precedence<'r> {
             headers: Reverse(headers.len()),
             query: Reverse(query.len()),
             created: rule.created,
-            route: (namespace, name, kind),
+            route: RouteOrder { namespace, name, kind },
             rule: rule.index,
             position,
         }

@@ -7,6 +7,7 @@ use http::{HeaderName, Method};
 use percent_encoding::percent_decode_str;
 use regex::{Regex, RegexBuilder};
 
+use crate::Token;
 use crate::config::{Match, StringMatch, ValueMatch};
 use crate::table::Head;
 
@@ -14,8 +15,11 @@ use crate::table::Head;
 const REGEX_SIZE_LIMIT: usize = 1 << 20;
 
 /// Compiles a regular expression that must match the whole value.
-pub(crate) fn whole(pattern: &str) -> Result<Regex, regex::Error> {
-    RegexBuilder::new(&format!("^(?:{pattern})$")).size_limit(REGEX_SIZE_LIMIT).build()
+pub fn whole(pattern: &str) -> Result<Regex, regex::Error> {
+    let compile = |pattern: &str| RegexBuilder::new(pattern).size_limit(REGEX_SIZE_LIMIT).dfa_size_limit(REGEX_SIZE_LIMIT).build();
+    // By itself first: a pattern such as "a)|(?:b" would step out of the anchors.
+    compile(pattern)?;
+    compile(&format!("^(?:{pattern})$"))
 }
 
 #[derive(Debug)]
@@ -28,6 +32,7 @@ pub(crate) struct Predicates {
 #[derive(Debug)]
 enum ValueTest {
     Exact(String),
+    Sensitive(Token),
     Regex(Regex),
 }
 
@@ -66,6 +71,7 @@ impl ValueTest {
     fn compile(value: &StringMatch) -> Result<Self, String> {
         match value {
             StringMatch::Exact(text) => Ok(Self::Exact(text.clone())),
+            StringMatch::Sensitive(token) => Ok(Self::Sensitive(token.clone())),
             StringMatch::Regex(pattern) => whole(pattern).map(Self::Regex).map_err(|e| e.to_string()),
         }
     }
@@ -73,6 +79,7 @@ impl ValueTest {
     fn holds(&self, value: &str) -> bool {
         match self {
             Self::Exact(text) => text == value,
+            Self::Sensitive(token) => token.expose() == value,
             Self::Regex(regex) => regex.is_match(value),
         }
     }
@@ -118,6 +125,12 @@ mod tests {
     #[test]
     fn refuses_a_regex_that_would_eat_the_memory() {
         assert!(whole("(a{1000}){1000}").is_err());
+    }
+
+    #[test]
+    fn refuses_a_regex_that_would_step_out_of_its_anchors() {
+        assert!(whole("a)|(?:b").is_err());
+        assert!(!whole("a|b").unwrap().is_match("ab"));
     }
 
     proptest! {

@@ -40,11 +40,13 @@ pub enum Reason {
     AmbiguousLength,
     /// TRACE would echo the credential to the client; CONNECT is not a gateway's business.
     MethodNotAllowed,
+    /// The connection was made for a host of another listener.
+    Misdirected,
 }
 
 impl Reason {
     /// All of them, for metrics that start at zero.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::NoRoute,
         Self::NoBackends,
         Self::InvalidBackendRef,
@@ -61,6 +63,7 @@ impl Reason {
         Self::BadRequest,
         Self::AmbiguousLength,
         Self::MethodNotAllowed,
+        Self::Misdirected,
     ];
 
     /// `snake_case` name for metrics, logs and error codes.
@@ -82,6 +85,7 @@ impl Reason {
             Self::BadRequest => "bad_request",
             Self::AmbiguousLength => "ambiguous_length",
             Self::MethodNotAllowed => "method_not_allowed",
+            Self::Misdirected => "misdirected",
         }
     }
 
@@ -98,6 +102,7 @@ impl Reason {
             Self::ClientTokenMissing => StatusCode::UNAUTHORIZED,
             Self::ClientTokenAmbiguous | Self::BadRequest | Self::AmbiguousLength => StatusCode::BAD_REQUEST,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
         }
     }
 
@@ -124,6 +129,7 @@ impl Reason {
             Self::BadRequest => "the request's target or Host header is not valid",
             Self::AmbiguousLength => "the request has both Content-Length and Transfer-Encoding",
             Self::MethodNotAllowed => "TRACE and CONNECT are not allowed here",
+            Self::Misdirected => "this connection was made for another host: open one for this host",
         }
     }
 }

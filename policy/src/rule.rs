@@ -1,5 +1,6 @@
 //! Rules and backends, compiled: shared by the table, by requests in flight and by the proxy's pools.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -203,10 +204,8 @@ impl Upstream {
             },
         };
         let default_port = if provider.tls { 443 } else { 80 };
-        let authority = match provider.port == default_port {
-            true => provider.hostname.clone(),
-            false => format!("{}:{}", provider.hostname, provider.port),
-        };
+        let host = bracketed(&provider.hostname);
+        let authority = if provider.port == default_port { host.into_owned() } else { format!("{host}:{}", provider.port) };
         let value = |text: &str| HeaderValue::from_str(text).map_err(|e| format!("{text:?}: {e}"));
         Ok(Self {
             kind: provider.kind,
@@ -222,6 +221,14 @@ impl Upstream {
             credential,
             paths: provider.paths.clone(),
         })
+    }
+}
+
+/// A host as an authority has it: an IPv6 address stands in brackets.
+pub(crate) fn bracketed(host: &str) -> Cow<'_, str> {
+    match host.contains(':') && !host.starts_with('[') {
+        true => Cow::Owned(format!("[{host}]")),
+        false => Cow::Borrowed(host),
     }
 }
 

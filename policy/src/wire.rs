@@ -34,19 +34,26 @@ pub enum Resource {
     Secret(Arc<Secret>),
 }
 
-/// What is wrong with a wire document.
+/// Where a wire document cannot be read. serde's own words stay out of it: they quote the value, which may be a token.
 #[derive(Debug, thiserror::Error)]
-#[error("line {line}: {source}")]
+#[error("line {line}, column {column}: not a resource that this version understands ({kind:?} error)")]
 pub struct WireError {
     line: usize,
-    source: serde_json::Error,
+    column: usize,
+    kind: serde_json::error::Category,
+}
+
+impl WireError {
+    fn at(line: usize, error: &serde_json::Error) -> Self {
+        Self { line: line + 1, column: error.column(), kind: error.classify() }
+    }
 }
 
 /// All resources of a configuration, one JSON object per line. Holds tokens in clear.
 pub fn encode(config: &Config) -> Result<String, WireError> {
     let mut lines = String::new();
     for (line, named) in resources(config).enumerate() {
-        let json = exposed(|| serde_json::to_string(&named)).map_err(|source| WireError { line: line + 1, source })?;
+        let json = exposed(|| serde_json::to_string(&named)).map_err(|error| WireError::at(line, &error))?;
         lines.push_str(&json);
         lines.push('\n');
     }
@@ -57,7 +64,7 @@ pub fn encode(config: &Config) -> Result<String, WireError> {
 pub fn decode(lines: &str) -> Result<Config, WireError> {
     let mut config = Config::default();
     for (line, json) in lines.lines().enumerate().filter(|(_, json)| !json.trim().is_empty()) {
-        let named = serde_json::from_str(json).map_err(|source| WireError { line: line + 1, source })?;
+        let named = serde_json::from_str(json).map_err(|error| WireError::at(line, &error))?;
         insert(&mut config, named);
     }
     Ok(config)
@@ -83,4 +90,29 @@ fn resources(config: &Config) -> impl Iterator<Item = Named> {
 
 fn named<T>(map: &BTreeMap<String, Arc<T>>, resource: fn(Arc<T>) -> Resource) -> impl Iterator<Item = Named> {
     map.iter().map(move |(name, value)| Named { name: name.clone(), resource: resource(Arc::clone(value)) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Token;
+
+    #[test]
+    fn writes_tokens_in_clear_and_reads_them_back() {
+        let mut config = Config::default();
+        config.secrets.insert("s".into(), Arc::new(Secret::Token(Token::new("sk-canary"))));
+        let lines = encode(&config).unwrap();
+        assert!(lines.contains("sk-canary"));
+        assert_eq!(decode(&lines).unwrap(), config);
+    }
+
+    #[test]
+    fn an_error_does_not_quote_the_document() {
+        let wrong =
+            [r#"{"name":"s","type":"secret","spec":"sk-canary"}"#, r#"{"name":"s","type":"secret","spec":{"sk-canary":1}}"#, "sk-canary"];
+        for line in wrong {
+            let error = decode(line).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
+        }
+    }
 }

@@ -58,7 +58,10 @@ async fn accept(socket: std::net::TcpListener, pages: Arc<Pages>) {
         Err(error) => return tracing::error!(%error, "no admin port"),
     };
     loop {
-        let Ok((stream, _)) = socket.accept().await else { continue };
+        let Ok((stream, _)) = socket.accept().await else {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            continue;
+        };
         let pages = Arc::clone(&pages);
         tokio::spawn(async move {
             let service = service_fn(|request| {

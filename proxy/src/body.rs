@@ -18,7 +18,7 @@ use tokio::time::{Instant, Sleep};
 use crate::metrics::{Metrics, Traffic};
 use crate::model::ModelWriter;
 use crate::pool::Lease;
-use crate::sniff::SeenLength;
+use crate::session::Session;
 use crate::usage::UsageReader;
 
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -28,25 +28,33 @@ pub(crate) enum RequestBody {
     Empty,
     /// Can be sent again.
     Kept(Option<Bytes>),
-    Stream(Incoming, Arc<Metrics>),
+    Stream(Streamed),
     /// What only some rules do to a body.
     Special(Box<Special>),
-    /// A mirror's copy.
-    Copy(mpsc::Receiver<Bytes>),
+    /// A mirror's copy. It ends with `None`; without, it was broken off.
+    Copy(mpsc::Receiver<Option<Bytes>>),
+}
+
+/// A client's body, as it comes.
+pub(crate) struct Streamed {
+    incoming: Incoming,
+    metrics: Arc<Metrics>,
+    /// Providers get none: a trailer can be a header by another way, and so a credential.
+    trailers: bool,
 }
 
 /// A body that is rewritten or copied on its way.
 pub(crate) struct Special {
     pub(crate) inner: RequestBody,
     pub(crate) model: Option<ModelWriter>,
-    pub(crate) mirrors: Vec<mpsc::Sender<Bytes>>,
+    pub(crate) mirrors: Vec<mpsc::Sender<Option<Bytes>>>,
 }
 
 impl RequestBody {
-    pub(crate) fn new(incoming: Incoming, metrics: &Arc<Metrics>) -> Self {
+    pub(crate) fn new(incoming: Incoming, metrics: &Arc<Metrics>, trailers: bool) -> Self {
         match incoming.is_end_stream() {
             true => Self::Empty,
-            false => Self::Stream(incoming, Arc::clone(metrics)),
+            false => Self::Stream(Streamed { incoming, metrics: Arc::clone(metrics), trailers }),
         }
     }
 
@@ -55,7 +63,7 @@ impl RequestBody {
         match self {
             Self::Empty => Some(Self::Empty),
             Self::Kept(bytes) => Some(Self::Kept(bytes.clone())),
-            Self::Stream(..) | Self::Special(_) | Self::Copy(_) => None,
+            Self::Stream(_) | Self::Special(_) | Self::Copy(_) => None,
         }
     }
 }
@@ -68,15 +76,12 @@ impl Body for RequestBody {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Kept(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Stream(incoming, metrics) => {
-                let polled = Pin::new(incoming).poll_frame(cx);
-                if let Poll::Ready(Some(Ok(frame))) = &polled {
-                    metrics.request_bytes.inc_by(frame.data_ref().map_or(0, |data| data.len() as u64));
-                }
-                polled.map_err(Into::into)
-            }
+            Self::Stream(streamed) => streamed.poll_frame(cx),
             Self::Special(special) => special.poll_frame(cx),
-            Self::Copy(frames) => frames.poll_recv(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Copy(frames) => frames.poll_recv(cx).map(|copied| match copied {
+                Some(bytes) => bytes.map(|bytes| Ok(Frame::data(bytes))),
+                None => Some(Err("the copied request was broken off".into())),
+            }),
         }
     }
 
@@ -84,7 +89,7 @@ impl Body for RequestBody {
         match self {
             Self::Empty => true,
             Self::Kept(bytes) => bytes.is_none(),
-            Self::Stream(incoming, _) => incoming.is_end_stream(),
+            Self::Stream(streamed) => streamed.incoming.is_end_stream(),
             Self::Special(special) => special.inner.is_end_stream(),
             Self::Copy(_) => false,
         }
@@ -94,9 +99,23 @@ impl Body for RequestBody {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Kept(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Self::Stream(incoming, _) => incoming.size_hint(),
+            Self::Stream(streamed) => streamed.incoming.size_hint(),
             Self::Special(special) if special.model.is_none() => special.inner.size_hint(),
             Self::Special(_) | Self::Copy(_) => SizeHint::default(),
+        }
+    }
+}
+
+impl Streamed {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() && !self.trailers => Poll::Ready(None),
+            Poll::Ready(Some(Ok(frame))) => {
+                self.metrics.request_bytes.inc_by(frame.data_ref().map_or(0, |data| data.len() as u64));
+                polled.map_err(Into::into)
+            }
+            Poll::Ready(Some(Err(_)) | None) | Poll::Pending => polled.map_err(Into::into),
         }
     }
 }
@@ -104,16 +123,31 @@ impl Body for RequestBody {
 impl Special {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let polled = Pin::new(&mut self.inner).poll_frame(cx);
-        let Poll::Ready(Some(Ok(frame))) = polled else { return polled };
-        let frame = match (frame.into_data(), &mut self.model) {
-            (Ok(data), Some(model)) => Ok(model.feed(&data)),
-            (data, _) => data,
+        let frame = match polled {
+            Poll::Ready(Some(Ok(frame))) => frame,
+            Poll::Ready(None) => {
+                self.end_copies();
+                return Poll::Ready(None);
+            }
+            Poll::Ready(Some(Err(_))) | Poll::Pending => return polled,
         };
-        if let Ok(data) = &frame {
-            // A mirror that cannot keep up is given up: it must never hold back the request it copies.
-            self.mirrors.retain(|mirror| mirror.try_send(data.clone()).is_ok());
+        let data = match frame.into_data() {
+            Ok(data) => data,
+            Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+        };
+        // A mirror that cannot keep up is given up: it must never hold back the request it copies.
+        self.mirrors.retain(|mirror| mirror.try_send(Some(data.clone())).is_ok());
+        if self.inner.is_end_stream() {
+            self.end_copies();
         }
-        Poll::Ready(Some(Ok(frame.map_or_else(|frame| frame, Frame::data))))
+        let data = self.model.as_mut().map_or_else(|| Ok(data.clone()), |model| model.feed(&data));
+        Poll::Ready(Some(data.map(Frame::data).map_err(Into::into)))
+    }
+
+    fn end_copies(&mut self) {
+        for mirror in self.mirrors.drain(..) {
+            let _ = mirror.try_send(None);
+        }
     }
 }
 
@@ -171,6 +205,7 @@ pub(crate) struct UpstreamBody {
     pub(crate) inner: Incoming,
     /// Gives the connection back to its pool when the answer is complete.
     pub(crate) lease: Option<Lease>,
+    pub(crate) ended: bool,
     pub(crate) clock: IdleClock,
     pub(crate) usage: Option<(UsageReader, ProviderKind)>,
     pub(crate) tally: Tally,
@@ -181,8 +216,9 @@ impl UpstreamBody {
         match Pin::new(&mut self.inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 self.clock.progressed();
+                self.ended |= frame.is_trailers();
                 if let Some(data) = frame.data_ref() {
-                    self.tally.metrics.response_bytes.inc_by(data.len() as u64);
+                    self.tally.metrics().response_bytes.inc_by(data.len() as u64);
                     if let Some((usage, _)) = &mut self.usage {
                         usage.feed(data);
                     }
@@ -193,7 +229,10 @@ impl UpstreamBody {
                 tracing::info!(upstream.error = %error, "backend cut its answer off");
                 Poll::Ready(Some(Err(error.into())))
             }
-            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Ready(None) => {
+                self.ended = true;
+                Poll::Ready(None)
+            }
             Poll::Pending => self.clock.poll_expired(cx).map(|()| Some(Err("the backend paused for too long".into()))),
         }
     }
@@ -201,35 +240,35 @@ impl UpstreamBody {
 
 impl Drop for UpstreamBody {
     fn drop(&mut self) {
-        if self.inner.is_end_stream()
-            && let Some(lease) = self.lease.take()
-        {
+        if let Some(lease) = self.lease.take().filter(|_| self.ended || self.inner.is_end_stream()) {
             lease.give_back();
         }
         if let Some((usage, provider)) = self.usage.take()
             && let Some(usage) = usage.finish()
         {
-            self.tally.metrics.used(provider, &usage);
+            self.tally.metrics().used(provider, &usage);
         }
     }
 }
 
 /// Records an answer when it is over, however it ends.
 pub(crate) struct Tally {
-    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) session: Arc<Session>,
     pub(crate) traffic: Traffic,
     pub(crate) status: StatusCode,
     pub(crate) started: std::time::Instant,
-    /// To look at the next head of an HTTP/1 connection.
-    pub(crate) lengths: Option<SeenLength>,
+}
+
+impl Tally {
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.session.via.worker.metrics
+    }
 }
 
 impl Drop for Tally {
     fn drop(&mut self) {
-        if let Some(lengths) = &self.lengths {
-            lengths.next_head();
-        }
-        self.metrics.answered(self.traffic, self.status, self.started.elapsed());
+        self.session.finished();
+        self.metrics().answered(self.traffic, self.status, self.started.elapsed());
     }
 }
 
@@ -265,7 +304,12 @@ impl IdleClock {
     }
 }
 
+/// A moment in the future; a limit beyond all bounds is a year.
+pub(crate) fn after(limit: Duration) -> Instant {
+    Instant::now() + limit.min(Duration::from_secs(365 * 24 * 3600))
+}
+
 fn next(idle: Duration, deadline: Option<Instant>) -> Instant {
-    let idle = Instant::now() + idle;
+    let idle = after(idle);
     deadline.map_or(idle, |deadline| deadline.min(idle))
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -18,6 +19,10 @@ use crate::worker::Worker;
 
 /// Bytes of a backend's response head that are read before it is refused.
 const RESPONSE_HEAD: usize = 256 * 1024;
+/// What one answer may send ahead of its reader. All of a connection's answers together fit into its window, so that a client that
+/// stops reading never stops the others.
+const STREAM_WINDOW: u32 = 512 * 1024;
+const CONNECTION_WINDOW: u32 = 64 << 20;
 
 impl Worker {
     /// Connects to a pod.
@@ -71,15 +76,15 @@ impl Worker {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let mut builder = http2::Builder::new(TokioExecutor::new());
-        builder.timer(TokioTimer::new()).adaptive_window(true).keep_alive_interval(std::time::Duration::from_secs(30));
+        builder.timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30)).max_header_list_size(RESPONSE_HEAD as u32);
+        builder.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
         let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(protocol)?;
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "HTTP/2 connection to a backend ended");
             }
         });
-        self.pool.share(key.clone(), sender.clone());
-        Ok(Connection::Http2(sender))
+        Ok(self.pool.share(key.clone(), sender))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Client connections: accepted, sniffed, decrypted, served as HTTP/1.1 or HTTP/2, and let finish when a port closes.
 
+use std::future::Future;
 use std::net::TcpListener;
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,61 +10,53 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use policy::config::Protocol;
+use policy::normalize_host;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
-use crate::request::{self, Via};
+use crate::request;
+use crate::session::{Session, Via};
 use crate::sniff::{HeadWatch, is_http2};
-use crate::tls::server_config;
 use crate::worker::Worker;
 
 /// Bytes of a request's head; more is answered 431.
 const REQUEST_HEAD: usize = 48 * 1024;
 /// Bytes read ahead of a slow reader. Also the most that hyper takes of a head.
 const READ_BUFFER: usize = 64 * 1024;
-const HTTP2_STREAMS: u32 = 256;
+/// Requests at a time on one HTTP/2 connection, and what each may have waiting for its reader.
+const HTTP2_STREAMS: u32 = 100;
+const HTTP2_SEND_BUFFER: usize = 64 * 1024;
+/// What a new connection on a closing port gets to say its first word.
+const LAST_WORDS: Duration = Duration::from_millis(250);
 
-/// A port that is accepted on. Dropped, it accepts no more and its connections finish what they are at.
+/// A port that is accepted on.
 pub(crate) struct Listening {
     accepting: tokio::task::JoinHandle<()>,
     closing: watch::Sender<bool>,
     /// Yields `None` when no connection is left.
-    open: Option<mpsc::Receiver<()>>,
+    open: mpsc::Receiver<()>,
 }
 
 impl Listening {
-    pub(crate) fn start(worker: &Arc<Worker>, port: u16, socket: TcpListener) -> std::io::Result<Self> {
+    pub(crate) fn start(worker: &Arc<Worker>, port: u16, socket: TcpListener, tls: TlsAcceptor) -> std::io::Result<Self> {
         socket.set_nonblocking(true)?;
         let socket = tokio::net::TcpListener::from_std(socket)?;
-        let protocol = worker.state.load().table.port(port).map(|table| table.protocol);
-        let tls = match protocol {
-            Some(Protocol::Https) => Some(server_config(port, Arc::clone(&worker.state)).map_err(std::io::Error::other)?),
-            Some(Protocol::Http) | None => None,
-        };
         let (closing, closed) = watch::channel(false);
         let (alive, open) = mpsc::channel(1);
-        let scheme = if tls.is_some() { "https" } else { "http" };
-        let accepted = Accepted {
-            via: Arc::new(Via { worker: Arc::clone(worker), port, scheme, _alive: alive }),
-            tls: tls.map(TlsAcceptor::from),
-            closed,
-        };
-        Ok(Self { accepting: tokio::spawn(accept(socket, accepted)), closing, open: Some(open) })
+        let via = Arc::new(Via { worker: Arc::clone(worker), port, _alive: alive });
+        Ok(Self { accepting: tokio::spawn(accept(socket, Accepted { via, tls, closed })), closing, open })
     }
 
-    /// Stops accepting; the receiver ends with the last connection.
-    pub(crate) fn drain(mut self) -> mpsc::Receiver<()> {
-        self.open.take().unwrap_or_else(|| mpsc::channel(1).1)
-    }
-}
-
-impl Drop for Listening {
-    fn drop(&mut self) {
-        self.accepting.abort();
+    /// Stops accepting, with nothing left in the backlog, and lets connections finish what they are at. The receiver ends with the
+    /// last of them.
+    pub(crate) async fn close(self) -> mpsc::Receiver<()> {
         let _ = self.closing.send(true);
+        let _ = self.accepting.await;
+        self.open
     }
 }
 
@@ -71,13 +64,19 @@ impl Drop for Listening {
 #[derive(Clone)]
 struct Accepted {
     via: Arc<Via>,
-    tls: Option<TlsAcceptor>,
+    tls: TlsAcceptor,
     closed: watch::Receiver<bool>,
 }
 
 async fn accept(socket: tokio::net::TcpListener, accepted: Accepted) {
+    let mut closed = accepted.closed.clone();
     loop {
-        match socket.accept().await {
+        let next = tokio::select! {
+            biased;
+            next = socket.accept() => next,
+            _ = closed.wait_for(|closed| *closed) => return,
+        };
+        match next {
             Ok((stream, _)) => drop(tokio::spawn(accepted.clone().connection(stream))),
             Err(error) => {
                 // Out of file descriptors, most likely: others will close.
@@ -88,45 +87,82 @@ async fn accept(socket: tokio::net::TcpListener, accepted: Accepted) {
     }
 }
 
+/// Counts an open connection.
+struct Counted(Arc<Via>);
+
+impl Counted {
+    fn new(via: &Arc<Via>) -> Self {
+        via.worker.metrics.connections.inc();
+        Self(Arc::clone(via))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.worker.metrics.connections.dec();
+    }
+}
+
 impl Accepted {
     async fn connection(self, stream: TcpStream) {
-        let metrics = Arc::clone(&self.via.worker.metrics);
-        metrics.connections.inc();
-        self.serve(stream).await;
-        metrics.connections.dec();
-    }
-
-    async fn serve(self, stream: TcpStream) {
-        let patience = self.via.worker.options.header_timeout;
+        let _counted = Counted::new(&self.via);
+        let options = &self.via.worker.options;
         let _ = stream.set_nodelay(true);
-        match self.tls.clone() {
-            None => {
-                if let Ok(Ok(http2)) = timeout(patience, is_http2(&stream)).await {
-                    self.http(stream, http2).await;
+        // Ends a connection whose peer has gone, or reads nothing for so long.
+        let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(options.idle_timeout));
+        let protocol = self.via.worker.state.load().table.port(self.via.port).map(|port| port.protocol);
+        match protocol {
+            None => {}
+            Some(Protocol::Http) => {
+                if let Some(Ok(http2)) = self.patiently(is_http2(&stream)).await {
+                    let session = Session::new(Arc::clone(&self.via), "http", None);
+                    self.http(stream, session, http2).await;
                 }
             }
-            Some(tls) => match timeout(patience, tls.accept(stream)).await {
-                Ok(Ok(stream)) => {
+            Some(Protocol::Https) => match self.patiently(self.tls.accept(stream)).await {
+                Some(Ok(stream)) => {
                     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                    self.http(stream, http2).await;
+                    let session = Session::new(Arc::clone(&self.via), "https", self.listener(&stream));
+                    self.http(stream, session, http2).await;
                 }
-                Ok(Err(error)) => tracing::debug!(%error, "TLS handshake with a client failed"),
-                Err(_) => tracing::debug!("TLS handshake with a client took too long"),
+                Some(Err(error)) => tracing::debug!(%error, "TLS handshake with a client failed"),
+                None => tracing::debug!("TLS handshake with a client took too long"),
             },
         }
     }
 
-    async fn http<S>(self, stream: S, http2: bool)
+    /// Waits as long as a client may take for its first words; not long when the port closes.
+    async fn patiently<T>(&self, words: impl Future<Output = T>) -> Option<T> {
+        let mut closed = self.closed.clone();
+        let closing = async {
+            let _ = closed.wait_for(|closed| *closed).await;
+            tokio::time::sleep(LAST_WORDS).await;
+        };
+        tokio::select! {
+            biased;
+            said = timeout(self.via.worker.options.header_timeout, words) => said.ok(),
+            () = closing => None,
+        }
+    }
+
+    /// The listener that the client's SNI chose.
+    fn listener(&self, stream: &TlsStream<TcpStream>) -> Option<String> {
+        let name = stream.get_ref().1.server_name()?;
+        let state = self.via.worker.state.load();
+        state.table.port(self.via.port)?.listener(&normalize_host(name)).map(|listener| listener.name.clone())
+    }
+
+    async fn http<S>(self, stream: S, session: Session, http2: bool)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let served = if http2 { self.http2(stream).await } else { self.http1(stream).await };
+        let served = if http2 { self.http2(stream, session).await } else { self.http1(stream, session).await };
         if let Err(error) = served {
             tracing::debug!(%error, "client connection ended");
         }
     }
 
-    async fn http1<S>(mut self, stream: S) -> hyper::Result<()>
+    async fn http1<S>(mut self, stream: S, mut session: Session) -> hyper::Result<()>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -134,9 +170,13 @@ impl Accepted {
         builder.timer(TokioTimer::new()).header_read_timeout(self.via.worker.options.header_timeout);
         builder.max_buf_size(READ_BUFFER).max_header_size(REQUEST_HEAD).writev(false);
         let (watched, lengths) = HeadWatch::new(stream);
-        let service = service_fn(|request| request::serve(&self.via, request, Some(&lengths)));
+        session.lengths = Some(lengths);
+        let session = Arc::new(session);
+        let service = service_fn(|request| request::serve(&session, request));
         let mut connection = pin!(builder.serve_connection(TokioIo::new(watched), service).with_upgrades());
+        // In this order: a request that is already here is served, even when the port closes.
         tokio::select! {
+            biased;
             ended = connection.as_mut() => return ended,
             _ = self.closed.wait_for(|closed| *closed) => {}
         }
@@ -144,24 +184,43 @@ impl Accepted {
         connection.await
     }
 
-    async fn http2<S>(mut self, stream: S) -> hyper::Result<()>
+    async fn http2<S>(mut self, stream: S, session: Session) -> hyper::Result<()>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let mut builder = http2::Builder::new(TokioExecutor::new());
-        builder.timer(TokioTimer::new()).max_concurrent_streams(HTTP2_STREAMS).max_header_list_size(REQUEST_HEAD as u32);
-        builder.keep_alive_interval(Duration::from_secs(30)).adaptive_window(true);
-        let via = Arc::clone(&self.via);
+        builder.timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
+        builder.max_concurrent_streams(HTTP2_STREAMS).max_send_buf_size(HTTP2_SEND_BUFFER).max_header_list_size(REQUEST_HEAD as u32);
+        builder.initial_stream_window_size(256 * 1024).initial_connection_window_size(HTTP2_STREAMS * 256 * 1024);
+        let session = Arc::new(session);
+        let serving = Arc::clone(&session);
         let service = service_fn(move |request| {
-            let via = Arc::clone(&via);
-            async move { request::serve(&via, request, None).await }
+            let session = Arc::clone(&serving);
+            async move { request::serve(&session, request).await }
         });
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         tokio::select! {
+            biased;
             ended = connection.as_mut() => return ended,
             _ = self.closed.wait_for(|closed| *closed) => {}
+            () = idle(&session, self.via.worker.options.header_timeout) => {}
         }
         connection.as_mut().graceful_shutdown();
         connection.await
+    }
+}
+
+/// Ends when the client has sent no request for a whole `limit`, and none is being answered. HTTP/1 has hyper's timer for that.
+async fn idle(session: &Session, limit: Duration) {
+    let mut ticks = tokio::time::interval(limit.max(Duration::from_millis(1)));
+    ticks.tick().await;
+    let mut before = session.idle_since();
+    loop {
+        ticks.tick().await;
+        let now = session.idle_since();
+        if now.is_some() && now == before {
+            return;
+        }
+        before = now;
     }
 }

@@ -1,12 +1,14 @@
 //! Answers that are not a backend's: refusals and upstream failures, in words and in the shape the client's library prints.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
 use policy::{ErrorShape, Refusal};
 use serde_json::json;
 
 use crate::body::ResponseBody;
+
+const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// Why a permitted request has no answer of its backend.
 #[derive(Debug, thiserror::Error)]
@@ -67,12 +69,7 @@ impl UpstreamError {
 
 pub(crate) fn refusal(refusal: Refusal) -> Response<ResponseBody> {
     let reason = refusal.reason;
-    let mut response = answer(reason.status(), reason.label(), reason.message(), refusal.shape);
-    if reason.status() == StatusCode::UNAUTHORIZED {
-        // RFC 9110 section 11.6.1: a 401 names the scheme that would be accepted.
-        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    }
-    response
+    answer(reason.status(), reason.label(), reason.message(), refusal.shape)
 }
 
 pub(crate) fn upstream(error: &UpstreamError, shape: Option<ErrorShape>) -> Response<ResponseBody> {
@@ -93,6 +90,12 @@ fn answer(status: StatusCode, code: &str, message: &str, shape: Option<ErrorShap
     let mut response = Response::new(ResponseBody::full(Bytes::from(body)));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    match status {
+        // RFC 9110 section 11.6.1: a 401 names the scheme that would be accepted; section 15.5.6: a 405 names the methods.
+        StatusCode::UNAUTHORIZED => drop(response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+        StatusCode::METHOD_NOT_ALLOWED => drop(response.headers_mut().insert(ALLOW, HeaderValue::from_static(ALLOWED))),
+        _ => {}
+    }
     response
 }
 

@@ -3,18 +3,18 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::header::{HOST, HeaderValue};
+use http::header::{HOST, HeaderValue, TRANSFER_ENCODING};
 use http::uri::{Authority, Scheme};
 use http::{Method, Request, Response, Uri, Version};
 use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
+use hyper::client::conn::{TrySendError, http1, http2};
 use policy::config::AppProtocol;
 use policy::{CompiledBackend, CompiledRule, Permitted, RetryPolicy, Target};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::body::RequestBody;
+use crate::body::{RequestBody, after};
 use crate::connect::protocol;
 use crate::error::UpstreamError;
 use crate::pool::{Connection, Lease, PoolKey};
@@ -47,9 +47,9 @@ pub(crate) async fn forward(
     let tries = Tries { worker, rule, backend: &backend, upgrade };
     let request = Request::from_parts(head, body);
     let Some(limit) = rule.request_timeout else { return tries.run(request).await };
-    let deadline = Instant::now() + limit;
+    let deadline = after(limit);
     let answer = timeout(limit, tries.run(request)).await.map_err(|_| UpstreamError::Timeout)?;
-    answer.map(|answer| Answer { deadline: Some(deadline), ..answer })
+    answer.map(|answer| Answer { deadline: Some(answer.deadline.map_or(deadline, |own| own.min(deadline))), ..answer })
 }
 
 /// All tries of one request, which has an origin-form target and a `Host`.
@@ -70,7 +70,8 @@ enum Failed {
 impl Tries<'_> {
     async fn run(&self, request: Request<RequestBody>) -> Result<Answer, UpstreamError> {
         let Some(retry) = self.rule.retry.as_ref().filter(|retry| retry.attempts > 0) else { return self.once(request).await };
-        let mut request = keep(request, retry).await?;
+        let kept = timeout(self.worker.options.idle_timeout, keep(request, retry)).await;
+        let mut request = kept.map_err(|_| UpstreamError::RequestBody)??;
         for left in (0..retry.attempts).rev() {
             let Some(spare) = again(&request) else { return self.once(request).await };
             match self.once(request).await {
@@ -147,50 +148,78 @@ impl Tries<'_> {
         Err(failed)
     }
 
-    async fn send(&self, connection: Connection, key: PoolKey, mut request: Request<RequestBody>) -> Result<Answer, Failed> {
-        match connection {
-            Connection::Http1(mut sender) => {
-                if sender.ready().await.is_err() {
-                    return Err(Failed::Stale(Box::new(request)));
-                }
-                *request.version_mut() = Version::HTTP_11;
-                let response = self.head_of(sender.try_send_request(request)).await?.map_err(stale)?;
-                Ok(Answer { response, lease: Some(Lease::new(&self.worker.pool, key, sender)), deadline: None })
-            }
-            Connection::Http2(mut sender) => {
-                if sender.ready().await.is_err() {
-                    return Err(Failed::Stale(Box::new(request)));
-                }
-                let scheme = if matches!(key, PoolKey::PodH2(_)) { Scheme::HTTP } else { Scheme::HTTPS };
-                let request = to_http2(request, scheme).map_err(Failed::Upstream)?;
-                let response = self.head_of(sender.try_send_request(request)).await?.map_err(|error| match stale(error) {
-                    Failed::Stale(request) => Failed::Stale(Box::new(to_http1(*request))),
-                    failed @ Failed::Upstream(_) => failed,
-                })?;
-                Ok(Answer { response, lease: None, deadline: None })
-            }
-        }
-    }
-
-    /// Waits for an answer's head, for as long as the rule or the proxy allows.
-    async fn head_of<T>(&self, answer: impl Future<Output = T>) -> Result<T, Failed> {
+    /// One request on one connection, up to the head of its answer.
+    async fn send(&self, connection: Connection, key: PoolKey, request: Request<RequestBody>) -> Result<Answer, Failed> {
+        let deadline = self.rule.backend_timeout.map(after);
         let default = self.worker.options.first_byte_timeout;
         let limit = self.rule.backend_timeout.map_or(default, |limit| limit.min(default));
-        timeout(limit, answer).await.map_err(|_| Failed::Upstream(UpstreamError::Timeout))
+        let answer = async {
+            match connection {
+                Connection::Http1(sender) => self.send_http1(sender, key, request).await,
+                Connection::Http2(sender, busy) => send_http2(sender, busy, &key, request).await,
+            }
+        };
+        let (response, lease) = timeout(limit, answer).await.map_err(|_| Failed::Upstream(UpstreamError::Timeout))??;
+        Ok(Answer { response, lease: Some(lease), deadline })
+    }
+
+    async fn send_http1(
+        &self,
+        mut sender: http1::SendRequest<RequestBody>,
+        key: PoolKey,
+        mut request: Request<RequestBody>,
+    ) -> Result<(Response<Incoming>, Lease), Failed> {
+        if sender.ready().await.is_err() {
+            return Err(Failed::Stale(Box::new(request)));
+        }
+        *request.version_mut() = Version::HTTP_11;
+        say_chunked(&mut request);
+        let response = sender.try_send_request(request).await.map_err(stale)?;
+        Ok((response, Lease::Http1 { pool: Arc::clone(&self.worker.pool), key, sender }))
+    }
+}
+
+async fn send_http2(
+    mut sender: http2::SendRequest<RequestBody>,
+    busy: Arc<()>,
+    key: &PoolKey,
+    request: Request<RequestBody>,
+) -> Result<(Response<Incoming>, Lease), Failed> {
+    if sender.ready().await.is_err() {
+        return Err(Failed::Stale(Box::new(request)));
+    }
+    let scheme = if matches!(key, PoolKey::PodH2(_)) { Scheme::HTTP } else { Scheme::HTTPS };
+    let request = to_http2(request, scheme).map_err(Failed::Upstream)?;
+    let response = sender.try_send_request(request).await.map_err(|error| match stale(error) {
+        Failed::Stale(request) => Failed::Stale(Box::new(to_http1(*request))),
+        failed @ Failed::Upstream(_) => failed,
+    })?;
+    Ok((response, Lease::Http2 { _busy: busy }))
+}
+
+/// hyper takes a GET, HEAD or CONNECT of unknown length for one without a body; then the body must be announced.
+fn say_chunked(request: &mut Request<RequestBody>) {
+    let rare = matches!(*request.method(), Method::GET | Method::HEAD);
+    if rare && !request.body().is_end_stream() && request.body().size_hint().exact().is_none() {
+        request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
 }
 
 fn stale(mut error: TrySendError<Request<RequestBody>>) -> Failed {
     match error.take_message() {
         Some(request) => Failed::Stale(Box::new(request)),
-        None => Failed::Upstream(protocol(error.into_error())),
+        None => {
+            let error = error.into_error();
+            // hyper's word for a body that could not be read or is malformed: the client's fault, not the backend's.
+            Failed::Upstream(if error.is_user() { UpstreamError::RequestBody } else { protocol(error) })
+        }
     }
 }
 
 /// Reads a small body whole, so that it can be sent again.
 async fn keep(request: Request<RequestBody>, retry: &RetryPolicy) -> Result<Request<RequestBody>, UpstreamError> {
     let (head, body) = request.into_parts();
-    let small = matches!(body, RequestBody::Stream(..)) && body.size_hint().exact().is_some_and(|size| size <= KEPT_BODY);
+    let small = matches!(body, RequestBody::Stream(_)) && body.size_hint().exact().is_some_and(|size| size <= KEPT_BODY);
     if retry.codes.is_empty() || !small {
         return Ok(Request::from_parts(head, body));
     }

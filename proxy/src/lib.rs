@@ -25,6 +25,7 @@ mod options;
 mod pool;
 mod request;
 mod server;
+mod session;
 mod sniff;
 mod state;
 mod tls;

@@ -42,7 +42,8 @@ fn main() -> anyhow::Result<()> {
 }
 
 /// Applies changes of the file until a signal says stop.
-async fn follow(server: &mut Server, path: &Path, mut seen: Option<SystemTime>) -> anyhow::Result<()> {
+async fn follow(server: &mut Server, path: &Path, mut seen: Stamp) -> anyhow::Result<()> {
+    let mut last = seen;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut ticks = tokio::time::interval(Duration::from_millis(250));
     loop {
@@ -52,7 +53,9 @@ async fn follow(server: &mut Server, path: &Path, mut seen: Option<SystemTime>) 
             _ = ticks.tick() => {}
         }
         let now = changed_at(path);
-        if now != seen {
+        // Only once it stays as it is: half-written is not a configuration.
+        let settled = std::mem::replace(&mut last, now) == now;
+        if settled && now != seen {
             seen = now;
             if let Err(error) = apply(server, path) {
                 tracing::error!(error = format!("{error:#}"), "the configuration stays as it was");
@@ -61,8 +64,10 @@ async fn follow(server: &mut Server, path: &Path, mut seen: Option<SystemTime>) 
     }
 }
 
-fn changed_at(path: &Path) -> Option<SystemTime> {
-    std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+type Stamp = Option<(SystemTime, u64)>;
+
+fn changed_at(path: &Path) -> Stamp {
+    std::fs::metadata(path).and_then(|metadata| Ok((metadata.modified()?, metadata.len()))).ok()
 }
 
 /// Applies the file; gives the number of ports that could not be opened.

@@ -2,15 +2,20 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderValue};
-use http::{Request, Response, StatusCode, Version, request, response};
+use http::header::{
+    ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderValue, UPGRADE,
+};
+use http::{Method, Request, Response, StatusCode, Version, request, response};
+use http_body::Body;
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use policy::{Decision, Head, Permit, Reason, Refusal, Target, Upstream, decide, normalize_host};
+use policy::{Decision, Head, Mirroring, Permit, Reason, Refusal, Target, Upstream, decide, normalize_host};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use crate::body::{IdleClock, RequestBody, ResponseBody, Special, Tally, UpstreamBody};
 use crate::error::{UpstreamError, credential_refused, refusal, upstream};
@@ -18,41 +23,27 @@ use crate::forward::{Answer, forward};
 use crate::headers::{check_framing, settle_host, strip_hop_by_hop, wants_upgrade};
 use crate::metrics::Traffic;
 use crate::model::ModelWriter;
+use crate::pool::Lease;
+use crate::session::Session;
 use crate::sniff::SeenLength;
 use crate::tunnel;
 use crate::usage::{Format, UsageReader};
-use crate::worker::Worker;
 
 /// Frames that a mirror may lag behind before it is given up.
 const MIRROR_FRAMES: usize = 64;
 
-/// How a request reached us.
-pub(crate) struct Via {
-    pub(crate) worker: Arc<Worker>,
-    pub(crate) port: u16,
-    pub(crate) scheme: &'static str,
-    /// Dropped with the port's last connection or tunnel.
-    pub(crate) _alive: mpsc::Sender<()>,
-}
-
-/// Answers a request. `lengths` is there on HTTP/1.
-pub(crate) async fn serve(
-    via: &Arc<Via>,
-    request: Request<Incoming>,
-    lengths: Option<&SeenLength>,
-) -> Result<Response<ResponseBody>, Infallible> {
-    let started = Instant::now();
+/// Answers a request.
+pub(crate) async fn serve(session: &Arc<Session>, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
+    session.started();
+    // What is recorded if the client leaves before there is an answer.
+    let status = StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST);
+    let mut tally = Tally { session: Arc::clone(session), traffic: Traffic::Http, status, started: Instant::now() };
     let (mut head, incoming) = request.into_parts();
-    let mut tally = Tally {
-        metrics: Arc::clone(&via.worker.metrics),
-        traffic: Traffic::Http,
-        status: StatusCode::OK,
-        started,
-        lengths: lengths.cloned(),
-    };
-    let response = match judge(via, &mut head, lengths) {
-        Decision::Forward(permit) => return Ok(permitted(via, permit, head, incoming, tally).await),
-        Decision::Refuse(refused) => refuse(via, refused, &head),
+    let bodyless = head.method == Method::HEAD;
+    let upgrade = wants_upgrade(&head);
+    let response = match judge(session, &mut head, upgrade) {
+        Decision::Forward(permit) => return Ok(permitted(session, permit, Received { head, incoming, upgrade }, tally).await),
+        Decision::Refuse(refused) => refuse(session, refused, &head),
         Decision::Reply(reply) => {
             let mut response = Response::new(ResponseBody::full(Bytes::new()));
             *response.status_mut() = reply.status;
@@ -61,25 +52,44 @@ pub(crate) async fn serve(
         }
     };
     tally.status = response.status();
-    Ok(response.map(|body| body.tallied(tally)))
+    Ok(own(response, bodyless, tally))
 }
 
-fn judge(via: &Via, head: &mut request::Parts, lengths: Option<&SeenLength>) -> Decision {
-    let both_lengths = lengths.is_some_and(SeenLength::take) && head.headers.contains_key(http::header::TRANSFER_ENCODING);
-    let framing = if both_lengths { Err(Reason::AmbiguousLength) } else { check_framing(&head.headers) };
-    if let Err(reason) = framing.and_then(|()| settle_host(head)) {
+/// An answer of ours. To HEAD it says the length of the body that it does not have.
+fn own(response: Response<ResponseBody>, bodyless: bool, tally: Tally) -> Response<ResponseBody> {
+    let (mut parts, body) = response.into_parts();
+    let body = match body.size_hint().exact() {
+        Some(length) if bodyless && length > 0 => {
+            parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+            ResponseBody::full(Bytes::new())
+        }
+        _ => body,
+    };
+    Response::from_parts(parts, body.tallied(tally))
+}
+
+fn judge(session: &Session, head: &mut request::Parts, upgrade: bool) -> Decision {
+    let seen = session.lengths.as_ref().is_some_and(SeenLength::take);
+    if let Err(reason) = check_framing(&head.headers, seen).and_then(|()| settle_host(head)) {
         return Decision::Refuse(reason.into());
     }
+    // Before routing: what concerns only this hop must not decide where a request goes.
+    strip_hop_by_hop(&mut head.headers, upgrade);
+    let via = &session.via;
     let state = via.worker.state.load();
     let host = normalize_host(head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default());
     let Some(listener) = state.table.port(via.port).and_then(|port| port.listener(&host)) else {
         return Decision::Refuse(Reason::NoRoute.into());
     };
+    if session.listener.as_ref().is_some_and(|chosen| *chosen != listener.name) {
+        return Decision::Refuse(Reason::Misdirected.into());
+    }
     let seen = Head { host: &host, method: &head.method, path: head.uri.path(), query: head.uri.query(), headers: &head.headers };
-    decide(listener, &seen, (via.scheme, via.port), fastrand::u64(..))
+    decide(listener, &seen, (session.scheme, via.port), fastrand::u64(..))
 }
 
-fn refuse(via: &Via, refused: Refusal, head: &request::Parts) -> Response<ResponseBody> {
+fn refuse(session: &Session, refused: Refusal, head: &request::Parts) -> Response<ResponseBody> {
+    let via = &session.via;
     via.worker.metrics.refused(refused.reason);
     tracing::info!(reason = refused.reason.label(), listener.port = via.port, http.method = %head.method, "request refused");
     let mut response = refusal(refused);
@@ -89,36 +99,37 @@ fn refuse(via: &Via, refused: Refusal, head: &request::Parts) -> Response<Respon
     response
 }
 
-/// Forwards what was permitted and dresses the answer.
-async fn permitted(
-    via: &Arc<Via>,
-    permit: Permit,
-    mut head: request::Parts,
+/// A request as it came in.
+struct Received {
+    head: request::Parts,
     incoming: Incoming,
-    mut tally: Tally,
-) -> Response<ResponseBody> {
-    let upgrade = wants_upgrade(&head);
+    upgrade: bool,
+}
+
+/// Forwards what was permitted and dresses the answer.
+async fn permitted(session: &Arc<Session>, permit: Permit, received: Received, mut tally: Tally) -> Response<ResponseBody> {
+    let Received { mut head, incoming, upgrade } = received;
+    let bodyless = head.method == Method::HEAD;
     let client = head.extensions.remove::<OnUpgrade>().filter(|_| upgrade);
     head.extensions.clear();
-    strip_hop_by_hop(&mut head.headers, upgrade);
     join_cookies(&mut head.headers);
-    let body = outgoing(via, &permit, &mut head, incoming);
+    let body = outgoing(session, &permit, &mut head, incoming);
     let permitted = match permit.apply(head) {
         Ok(permitted) => permitted,
         Err(refused) => {
+            tally.metrics().refused(refused.reason);
             tally.status = refused.reason.status();
-            via.worker.metrics.refused(refused.reason);
-            return refusal(refused).map(|body| body.tallied(tally));
+            return own(refusal(refused), bodyless, tally);
         }
     };
-    let provider = provider(&permit);
-    tally.traffic = if provider.is_some() { Traffic::Ai } else { Traffic::Http };
-    match forward(&via.worker, permit.rule(), permitted, body, upgrade).await {
-        Ok(answer) => answered(via, &permit, answer, tally, client),
+    tally.traffic = if provider(&permit).is_some() { Traffic::Ai } else { Traffic::Http };
+    match forward(&session.via.worker, permit.rule(), permitted, body, upgrade).await {
+        Ok(answer) => answered(session, &permit, answer, tally, client),
         Err(error) => {
-            let response = failed(via, &permit, &error);
+            let mut response = failed(session, &permit, &error);
+            permit.respond(response.headers_mut());
             tally.status = response.status();
-            response.map(|body| body.tallied(tally))
+            own(response, bodyless, tally)
         }
     }
 }
@@ -131,31 +142,36 @@ fn provider(permit: &Permit) -> Option<&Upstream> {
 }
 
 /// The body to send, with what the rule does to it; starts the mirrors that get a copy.
-fn outgoing(via: &Arc<Via>, permit: &Permit, head: &mut request::Parts, incoming: Incoming) -> RequestBody {
+fn outgoing(session: &Arc<Session>, permit: &Permit, head: &mut request::Parts, incoming: Incoming) -> RequestBody {
     let provider = provider(permit);
+    let body = RequestBody::new(incoming, &session.via.worker.metrics, provider.is_none());
+    let is_upgrade = head.headers.contains_key(UPGRADE);
+    let has_body = !matches!(body, RequestBody::Empty);
+    let mirrors = match permit.has_mirrors() && !is_upgrade {
+        true => permit.mirrors(head).into_iter().filter_map(|mirroring| mirror(session, permit, mirroring, has_body)).collect(),
+        false => Vec::new(),
+    };
     if provider.is_some() {
         // Usage cannot be read from a compressed answer.
         head.headers.remove(ACCEPT_ENCODING);
     }
-    let body = RequestBody::new(incoming, &via.worker.metrics);
-    let is_json = head.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
-    let model = provider.and_then(|upstream| upstream.model.as_deref()).filter(|_| is_json && !matches!(body, RequestBody::Empty));
-    if model.is_none() && !permit.has_mirrors() {
+    let model = provider.and_then(|upstream| upstream.model.as_deref()).filter(|_| has_body && !is_form(&head.headers));
+    if model.is_none() && mirrors.is_empty() {
         return body;
     }
     if model.is_some() {
         head.headers.remove(CONTENT_LENGTH);
     }
-    let has_body = !matches!(body, RequestBody::Empty);
-    let mirrors = permit.mirrors(head).into_iter().filter_map(|mirroring| mirror(via, permit, mirroring, has_body)).collect();
-    match has_body {
-        true => RequestBody::Special(Box::new(Special { inner: body, model: model.map(ModelWriter::new), mirrors })),
-        false => body,
-    }
+    RequestBody::Special(Box::new(Special { inner: body, model: model.map(ModelWriter::new), mirrors }))
+}
+
+/// Uploads of files and audio; there the model is a part among others, which a pinned model does not reach.
+fn is_form(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().to_ascii_lowercase().starts_with(b"multipart/"))
 }
 
 /// Sends a copy, whose answer nobody waits for.
-fn mirror(via: &Arc<Via>, permit: &Permit, mirroring: policy::Mirroring, has_body: bool) -> Option<mpsc::Sender<Bytes>> {
+fn mirror(session: &Arc<Session>, permit: &Permit, mirroring: Mirroring, has_body: bool) -> Option<mpsc::Sender<Option<Bytes>>> {
     let (sender, body) = match has_body {
         true => {
             let (sender, receiver) = mpsc::channel(MIRROR_FRAMES);
@@ -163,18 +179,30 @@ fn mirror(via: &Arc<Via>, permit: &Permit, mirroring: policy::Mirroring, has_bod
         }
         false => (None, RequestBody::Empty),
     };
-    let (worker, rule) = (Arc::clone(&via.worker), Arc::clone(permit.rule()));
+    let (worker, rule) = (Arc::clone(&session.via.worker), Arc::clone(permit.rule()));
     tokio::spawn(async move {
         match forward(&worker, &rule, mirroring.0, body, false).await {
-            Ok(mut answer) => while let Some(Ok(_)) = http_body_util::BodyExt::frame(answer.response.body_mut()).await {},
+            Ok(answer) => discard(answer, worker.options.idle_timeout).await,
             Err(error) => tracing::debug!(%error, "a mirrored request failed"),
         }
     });
     sender
 }
 
-fn failed(via: &Via, permit: &Permit, error: &UpstreamError) -> Response<ResponseBody> {
-    via.worker.metrics.upstream_failed(error);
+/// Reads an answer to its end, so that its connection can be used again; gives up when it pauses for too long.
+async fn discard(answer: Answer, idle: Duration) {
+    let Answer { mut response, lease, .. } = answer;
+    loop {
+        match timeout(idle, response.body_mut().frame()).await {
+            Ok(Some(Ok(_))) => {}
+            Ok(None) => return lease.map_or((), Lease::give_back),
+            Ok(Some(Err(_))) | Err(_) => return,
+        }
+    }
+}
+
+fn failed(session: &Session, permit: &Permit, error: &UpstreamError) -> Response<ResponseBody> {
+    session.via.worker.metrics.upstream_failed(error);
     let backend = permit.backend();
     let name = backend.map_or("", |backend| backend.name.as_str());
     let route = &permit.rule().route;
@@ -182,17 +210,25 @@ fn failed(via: &Via, permit: &Permit, error: &UpstreamError) -> Response<Respons
     upstream(error, backend.and_then(|backend| backend.error_shape()))
 }
 
-fn answered(via: &Arc<Via>, permit: &Permit, answer: Answer, mut tally: Tally, client: Option<OnUpgrade>) -> Response<ResponseBody> {
+fn answered(
+    session: &Arc<Session>,
+    permit: &Permit,
+    answer: Answer,
+    mut tally: Tally,
+    client: Option<OnUpgrade>,
+) -> Response<ResponseBody> {
     let Answer { mut response, lease, deadline } = answer;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return switched(via, response, tally, client);
+        return switched(session, response, tally, client);
     }
     let upstream = provider(permit);
     if let Some(upstream) = upstream.filter(|upstream| response.status() == StatusCode::UNAUTHORIZED && upstream.owns_credential()) {
-        via.worker.metrics.credentials_refused.inc();
+        tally.metrics().credentials_refused.inc();
         tracing::warn!(upstream.host = upstream.origin.host, "the provider refused the gateway's credential");
         tally.status = StatusCode::UNAUTHORIZED;
-        return credential_refused(upstream.kind.error_shape()).map(|body| body.tallied(tally));
+        let mut response = credential_refused(upstream.kind.error_shape()).map(|body| body.tallied(tally));
+        permit.respond(response.headers_mut());
+        return response;
     }
     strip_hop_by_hop(response.headers_mut(), false);
     permit.respond(response.headers_mut());
@@ -201,19 +237,24 @@ fn answered(via: &Arc<Via>, permit: &Permit, answer: Answer, mut tally: Tally, c
     parts.extensions.clear();
     tally.status = parts.status;
     let usage = upstream.and_then(|upstream| Some((usage_reader(&parts)?, upstream.kind)));
-    let clock = IdleClock::new(via.worker.options.idle_timeout, deadline);
-    Response::from_parts(parts, ResponseBody::Upstream(Box::new(UpstreamBody { inner, lease, clock, usage, tally })))
+    let clock = IdleClock::new(session.via.worker.options.idle_timeout, deadline);
+    Response::from_parts(parts, ResponseBody::Upstream(Box::new(UpstreamBody { inner, lease, ended: false, clock, usage, tally })))
 }
 
 /// Joins the two connections after the client has its 101.
-fn switched(via: &Arc<Via>, mut response: Response<Incoming>, mut tally: Tally, client: Option<OnUpgrade>) -> Response<ResponseBody> {
+fn switched(
+    session: &Arc<Session>,
+    mut response: Response<Incoming>,
+    mut tally: Tally,
+    client: Option<OnUpgrade>,
+) -> Response<ResponseBody> {
     let Some(client) = client else {
         tally.status = StatusCode::BAD_GATEWAY;
         let error = UpstreamError::Protocol("it switched protocols unasked".into());
         return upstream(&error, None).map(|body| body.tallied(tally));
     };
     tally.status = StatusCode::SWITCHING_PROTOCOLS;
-    tokio::spawn(tunnel::join(Arc::clone(via), client, hyper::upgrade::on(&mut response)));
+    tokio::spawn(tunnel::join(Arc::clone(&session.via), client, hyper::upgrade::on(&mut response)));
     let (mut parts, _) = response.into_parts();
     strip_hop_by_hop(&mut parts.headers, true);
     parts.extensions.clear();

@@ -1,14 +1,14 @@
 //! The control side: starts workers, applies configurations, opens and closes ports, drains.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use policy::Config;
-use policy::config::Protocol;
+use rustls::server::ProducesTickets;
 use socket2::{Domain, Socket, Type};
 use tokio::sync::mpsc;
 
@@ -17,11 +17,13 @@ use crate::dns::Dns;
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::state::State;
-use crate::tls::ClientTls;
+use crate::tls::{self, ClientTls};
 use crate::worker::{Command, Worker};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
+/// How long a worker may take to stop accepting.
+const CLOSING: Duration = Duration::from_secs(2);
 
 /// Why a proxy does not start or a configuration is not served. The last good one stays in force.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +32,7 @@ pub enum ApplyError {
     #[error("configuration refused: {0}")]
     Compile(#[from] policy::CompileError),
     /// A listener's certificate is unusable.
-    #[error("configuration refused: listener {listener}: {problem}")]
+    #[error("listener {listener}: {problem}")]
     Certificate {
         /// Name of the listener.
         listener: String,
@@ -70,7 +72,8 @@ pub struct Server {
     metrics: Arc<Metrics>,
     admin: Admin,
     workers: Vec<RunningWorker>,
-    ports: BTreeMap<u16, Protocol>,
+    ports: BTreeSet<u16>,
+    ticketer: Arc<dyn ProducesTickets>,
 }
 
 struct RunningWorker {
@@ -84,12 +87,13 @@ impl Server {
         let options = Arc::new(options);
         let state = Arc::new(ArcSwap::from_pointee(State::empty()));
         let metrics = Arc::new(Metrics::new().map_err(|e| ApplyError::start("metrics", e))?);
-        let tls = ClientTls::load(options.upstream_ca.as_deref()).map_err(|e| ApplyError::start("--upstream-ca", e))?;
+        let client_tls = ClientTls::load(options.upstream_ca.as_deref()).map_err(|e| ApplyError::start("--upstream-ca", e))?;
         let admin = Admin::start(options.admin_addr, Arc::clone(&state), Arc::clone(&metrics));
         let admin = admin.map_err(|e| ApplyError::start("--admin-addr", format!("{}: {e}", options.admin_addr)))?;
-        let mut server = Self { options, state, metrics, admin, workers: Vec::new(), ports: BTreeMap::new() };
+        let ticketer = tls::ticketer().map_err(|e| ApplyError::start("TLS tickets", e))?;
+        let mut server = Self { options, state, metrics, admin, workers: Vec::new(), ports: BTreeSet::new(), ticketer };
         for nth in 0..server.threads() {
-            let worker = server.start_worker(nth, tls.clone()).map_err(|e| ApplyError::start("worker thread", e))?;
+            let worker = server.start_worker(nth, client_tls.clone()).map_err(|e| ApplyError::start("worker thread", e))?;
             server.workers.push(worker);
         }
         Ok(server)
@@ -127,28 +131,25 @@ impl Server {
 
     /// The ports accepted on now.
     pub fn ports(&self) -> impl Iterator<Item = u16> {
-        self.ports.keys().copied()
+        self.ports.iter().copied()
     }
 
-    /// Serves a new configuration from the next request on. Requests in flight finish under the one they met. A port that cannot be
-    /// had is an error in the list, and tried again with the next configuration; everything else is served.
+    /// Serves a new configuration from the next request on. Requests in flight finish under the one they met. A port or certificate
+    /// that cannot be used is an error in the list, a port is tried again with the next configuration; everything else is served.
     pub fn apply(&mut self, config: Config) -> Result<Vec<ApplyError>, ApplyError> {
         let prepared = State::prepare(config, &self.state.load(), Instant::now());
         self.metrics.config_update(prepared.is_ok());
-        let state = prepared?;
-        let wanted: BTreeMap<u16, Protocol> = state.table.ports().map(|(port, table)| (port, table.protocol)).collect();
-        let gone: Vec<u16> =
-            self.ports.iter().filter(|(port, protocol)| wanted.get(port) != Some(protocol)).map(|(port, _)| *port).collect();
-        for port in gone {
-            self.ports.remove(&port);
-            self.tell(|| Ok(Command::Close { port }))?;
-        }
+        let (state, mut failed) = prepared?;
+        let wanted: BTreeSet<u16> = state.table.ports().map(|(port, _)| port).collect();
         self.state.store(Arc::new(state));
-        let mut failed = Vec::new();
-        for (port, protocol) in wanted {
-            if !self.ports.contains_key(&port) {
+        for port in self.ports.difference(&wanted) {
+            self.close(*port);
+        }
+        self.ports.retain(|port| wanted.contains(port));
+        for port in wanted {
+            if !self.ports.contains(&port) {
                 match self.open(port) {
-                    Ok(()) => drop(self.ports.insert(port, protocol)),
+                    Ok(()) => drop(self.ports.insert(port)),
                     Err(error) => failed.push(error),
                 }
             }
@@ -159,20 +160,32 @@ impl Server {
     fn open(&self, port: u16) -> Result<(), ApplyError> {
         let address = SocketAddr::new(self.options.bind, port);
         let failed = |source| ApplyError::Port { port, bind: address.ip(), source };
+        let tls = tls::acceptor(port, Arc::clone(&self.state), Arc::clone(&self.ticketer)).map_err(|e| ApplyError::start("TLS", e))?;
         // Shared ports would let a second proxy on the same address take half of the connections: ask for it alone first.
         let alone = bind(address, false).map_err(failed)?;
-        if self.workers.len() == 1 {
-            return self.tell(|| Ok(Command::Listen { port, socket: alone.try_clone().map_err(failed)? }));
-        }
-        drop(alone);
-        self.tell(|| Ok(Command::Listen { port, socket: bind(address, true).map_err(failed)? }))
-    }
-
-    fn tell(&self, command: impl Fn() -> Result<Command, ApplyError>) -> Result<(), ApplyError> {
-        for worker in &self.workers {
-            worker.commands.send(command()?).map_err(|_| ApplyError::start("worker thread", "it has ended"))?;
+        let sockets = match self.workers.len() {
+            1 => vec![listen(alone).map_err(failed)?],
+            workers => {
+                drop(alone);
+                let shared = (0..workers).map(|_| bind(address, true).and_then(listen));
+                shared.collect::<Result<Vec<_>, _>>().map_err(failed)?
+            }
+        };
+        for (worker, socket) in self.workers.iter().zip(sockets) {
+            let command = Command::Listen { port, socket, tls: tls.clone() };
+            worker.commands.send(command).map_err(|_| ApplyError::start("worker thread", "it has ended"))?;
         }
         Ok(())
+    }
+
+    /// Returns when no worker accepts on the port any more, so that it can be opened again.
+    fn close(&self, port: u16) {
+        let (closed, wait) = std::sync::mpsc::channel();
+        for worker in &self.workers {
+            let _ = worker.commands.send(Command::Close { port, closed: closed.clone() });
+        }
+        drop(closed);
+        while wait.recv_timeout(CLOSING).is_ok() {}
     }
 
     /// Stops accepting, lets requests in flight finish for the drain time, ends.
@@ -187,11 +200,15 @@ impl Server {
     }
 }
 
-fn bind(address: SocketAddr, shared: bool) -> std::io::Result<TcpListener> {
+fn bind(address: SocketAddr, shared: bool) -> std::io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
     socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn listen(socket: Socket) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }

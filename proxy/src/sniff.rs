@@ -15,13 +15,17 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Waits for a client's first bytes, without taking them: an open connection that says nothing costs no buffer.
 pub(crate) async fn is_http2(stream: &TcpStream) -> io::Result<bool> {
     let mut first = [0; PREFACE.len()];
+    let mut pause = Duration::from_millis(2);
     loop {
         let read = stream.peek(&mut first).await?;
         match &first[..read] {
             [] => return Err(io::ErrorKind::UnexpectedEof.into()),
             PREFACE => return Ok(true),
             // Rare: the preface in pieces. The socket stays readable, so waiting for more means waiting a while.
-            part if PREFACE.starts_with(part) => tokio::time::sleep(Duration::from_millis(2)).await,
+            part if PREFACE.starts_with(part) => {
+                tokio::time::sleep(pause).await;
+                pause = (2 * pause).min(Duration::from_millis(500));
+            }
             _ => return Ok(false),
         }
     }
@@ -96,14 +100,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for HeadWatch<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for HeadWatch<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.inner).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

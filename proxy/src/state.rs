@@ -43,19 +43,20 @@ impl State {
         }
     }
 
-    pub(crate) fn prepare(config: Config, previous: &Self, now: Instant) -> Result<Self, ApplyError> {
+    /// Prepares a configuration. A certificate that cannot be used is an error in the list, and its listener's handshakes fail.
+    pub(crate) fn prepare(config: Config, previous: &Self, now: Instant) -> Result<(Self, Vec<ApplyError>), ApplyError> {
         let table = Table::compile(&config)?;
-        let mut certificates = HashMap::new();
-        for (_, port) in table.ports() {
-            for listener in port.listeners() {
-                let keys = listener.certificates.iter().map(|(chain, key)| tls::certified_key(chain, key));
-                let keys = keys.collect::<Result<Vec<_>, _>>();
-                let keys = keys.map_err(|problem| ApplyError::Certificate { listener: listener.name.clone(), problem })?;
-                certificates.insert(listener.name.clone(), keys);
+        let (mut certificates, mut failed) = (HashMap::new(), Vec::new());
+        for listener in table.ports().flat_map(|(_, port)| port.listeners()) {
+            for (chain, key) in &listener.certificates {
+                match tls::certified_key(chain, key) {
+                    Ok(key) => certificates.entry(listener.name.clone()).or_insert_with(Vec::new).push(key),
+                    Err(problem) => failed.push(ApplyError::Certificate { listener: listener.name.clone(), problem }),
+                }
             }
         }
         let credentials = credentials(&config, previous, now);
-        Ok(Self { table, config: Arc::new(config), certificates, credentials, configured: true })
+        Ok((Self { table, config: Arc::new(config), certificates, credentials, configured: true }, failed))
     }
 }
 

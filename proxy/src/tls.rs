@@ -8,9 +8,11 @@ use policy::{Token, normalize_host};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, ProducesTickets, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+use tokio_rustls::TlsAcceptor;
 
 use crate::state::State;
 
@@ -30,12 +32,18 @@ pub(crate) fn certified_key(chain: &str, key: &Token) -> Result<Arc<CertifiedKey
     certified.map(Arc::new).map_err(|e| format!("tls.crt and tls.key cannot be used together: {e}"))
 }
 
+/// Issues and takes back session tickets, for all ports and workers: a client resumes wherever it comes in.
+pub(crate) fn ticketer() -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
+    rustls::crypto::aws_lc_rs::Ticketer::new()
+}
+
 /// The TLS settings of a listening port. Certificates come from the state of the moment, so that a new one needs no new listener.
-pub(crate) fn server_config(port: u16, state: Arc<ArcSwap<State>>) -> Result<Arc<ServerConfig>, rustls::Error> {
+pub(crate) fn acceptor(port: u16, state: Arc<ArcSwap<State>>, ticketer: Arc<dyn ProducesTickets>) -> Result<TlsAcceptor, rustls::Error> {
     let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
     let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(BySni { port, state }));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    config.ticketer = ticketer;
+    Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 /// Chooses the certificate of the listener that the client's SNI selects.

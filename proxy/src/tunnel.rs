@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
-use crate::request::Via;
+use crate::session::Via;
 
 /// Copies both ways until both sides are done. Holding `via` keeps a draining port waiting for it.
 pub(crate) async fn join(via: Arc<Via>, client: OnUpgrade, backend: OnUpgrade) {

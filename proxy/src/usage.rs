@@ -35,10 +35,24 @@ pub(crate) enum Format {
 /// OpenAI's, Anthropic's and Google's names for the same two numbers.
 #[derive(Deserialize)]
 struct Counts {
-    #[serde(alias = "prompt_tokens", alias = "input_tokens", rename = "promptTokenCount")]
-    input: Option<u64>,
-    #[serde(alias = "completion_tokens", alias = "output_tokens", rename = "candidatesTokenCount")]
-    output: Option<u64>,
+    prompt_tokens: Option<u64>,
+    input_tokens: Option<u64>,
+    #[serde(rename = "promptTokenCount")]
+    prompt_token_count: Option<u64>,
+    completion_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+    #[serde(rename = "candidatesTokenCount")]
+    candidates_token_count: Option<u64>,
+}
+
+impl Counts {
+    fn input(&self) -> Option<u64> {
+        self.prompt_tokens.or(self.input_tokens).or(self.prompt_token_count)
+    }
+
+    fn output(&self) -> Option<u64> {
+        self.completion_tokens.or(self.output_tokens).or(self.candidates_token_count)
+    }
 }
 
 impl UsageReader {
@@ -93,8 +107,8 @@ impl UsageReader {
     fn scan(&mut self, text: &[u8]) {
         for at in memmem::find_iter(text, br#""usage"#) {
             let Some(counts) = counts(&text[at..]) else { continue };
-            self.usage.input = counts.input.filter(|input| *input > 0).or(self.usage.input);
-            self.usage.output = counts.output.or(self.usage.output);
+            self.usage.input = counts.input().filter(|input| *input > 0).or(self.usage.input);
+            self.usage.output = counts.output().or(self.usage.output);
             if self.usage.model.is_none() {
                 self.usage.model = model(text);
             }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
 
 use crate::connection::Listening;
 use crate::dns::Dns;
@@ -28,9 +29,9 @@ pub(crate) struct Worker {
 /// What the control thread tells a worker.
 pub(crate) enum Command {
     /// Accept on this socket.
-    Listen { port: u16, socket: TcpListener },
-    /// Stop accepting on this port and let its connections finish.
-    Close { port: u16 },
+    Listen { port: u16, socket: TcpListener, tls: TlsAcceptor },
+    /// Stop accepting on this port, say so, and let its connections finish.
+    Close { port: u16, closed: std::sync::mpsc::Sender<()> },
     /// Stop accepting anywhere, let everything finish, end.
     Drain,
 }
@@ -48,19 +49,27 @@ impl Worker {
     async fn serve(self: Arc<Self>, mut commands: mpsc::UnboundedReceiver<Command>) {
         let sweeper = tokio::spawn(sweep(Arc::clone(&self.pool)));
         let mut listening = std::collections::HashMap::new();
+        let mut draining = Vec::new();
         while let Some(command) = commands.recv().await {
             match command {
-                Command::Listen { port, socket } => match Listening::start(&self, port, socket) {
+                Command::Listen { port, socket, tls } => match Listening::start(&self, port, socket, tls) {
                     Ok(started) => drop(listening.insert(port, started)),
                     Err(error) => tracing::error!(listener.port = port, %error, "cannot accept on the port"),
                 },
-                Command::Close { port } => drop(listening.remove(&port)),
+                Command::Close { port, closed } => {
+                    if let Some(port) = listening.remove(&port) {
+                        draining.push(port.close().await);
+                    }
+                    let _ = closed.send(());
+                }
                 Command::Drain => break,
             }
         }
-        let open: Vec<_> = listening.into_values().map(Listening::drain).collect();
+        for port in listening.into_values() {
+            draining.push(port.close().await);
+        }
         let finished = async {
-            for mut connections in open {
+            for mut connections in draining {
                 while connections.recv().await.is_some() {}
             }
         };

@@ -3,8 +3,9 @@
 use gateway_api::experimental::gateways as api;
 use k8s_openapi::api::core::v1::Secret;
 use policy::{Token, config};
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 
 use crate::ObjectKey;
 use crate::finding::{Finding, Findings};
@@ -76,17 +77,19 @@ fn read(secret: &Secret) -> Result<config::Secret, String> {
     Ok(config::Secret::Certificate { chain, key })
 }
 
-/// Whether chain and key are PEM. That they belong together is checked where a TLS library is at hand: when the proxy, or the one who
-/// calls this crate, builds the server's configuration.
+/// Whether chain and key are PEM and belong together.
 // The errors of the PEM reader may repeat the line they stumbled over, which may be part of a key; so they are not repeated here.
 pub(crate) fn check(chain: &str, key: &Token) -> Result<(), String> {
     let certificates: Result<Vec<CertificateDer<'_>>, _> = CertificateDer::pem_slice_iter(chain.as_bytes()).collect();
-    match certificates {
-        Ok(certificates) if !certificates.is_empty() => {}
-        Ok(_) | Err(_) => return Err("holds no valid PEM certificate under tls.crt".to_owned()),
-    }
-    match PrivateKeyDer::from_pem_slice(key.expose().as_bytes()) {
+    let certificates = certificates.ok().filter(|certificates| !certificates.is_empty());
+    let certificates = certificates.ok_or("holds no valid PEM certificate under tls.crt")?;
+    let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes()).map_err(|_| "holds no valid PEM private key under tls.key")?;
+    let owned = certificates.into_iter().map(CertificateDer::into_owned).collect();
+    match CertifiedKey::from_der(owned, key, &rustls::crypto::aws_lc_rs::default_provider()) {
         Ok(_) => Ok(()),
-        Err(_) => Err("holds no valid PEM private key under tls.key".to_owned()),
+        Err(rustls::Error::InconsistentKeys(_)) => {
+            Err("holds a tls.key that does not belong to its tls.crt: create it anew from one pair".to_owned())
+        }
+        Err(_) => Err("holds a tls.crt or tls.key of a type that is not supported: use ECDSA P-256, P-384, Ed25519 or RSA".to_owned()),
     }
 }

@@ -2,15 +2,12 @@
 //! wide side: a request that the author meant for this rule must not fall through to a less specific one.
 
 use http::{HeaderName, Method};
+use policy::Token;
 use policy::config::{Match, PathMatch, StringMatch, ValueMatch};
-use regex::RegexBuilder;
 
 use super::path;
 use crate::finding::{Findings, Flaw};
 use crate::model::{PathCondition, RouteMatch, ValueCondition};
-
-/// Memory that a compiled expression may take, as in `policy`.
-const REGEX_SIZE_LIMIT: usize = 1 << 20;
 
 /// The matches of a rule, at least one: "If no matches are specified, the default is a prefix path match on '/'" (HTTPRouteRule.matches).
 pub(super) fn matches(given: &[RouteMatch], field: &str, findings: &mut Findings) -> Vec<Match> {
@@ -98,6 +95,7 @@ fn parameter(given: &ValueCondition) -> Result<ValueMatch, Flaw> {
 
 fn string(given: &ValueCondition) -> Result<StringMatch, Flaw> {
     match given.kind.as_str() {
+        "Exact" if policy::is_credential_header(&given.name) => Ok(StringMatch::Sensitive(Token::new(given.value.clone()))),
         "Exact" => Ok(StringMatch::Exact(given.value.clone())),
         "RegularExpression" => regex(&given.value).map(|()| StringMatch::Regex(given.value.clone())),
         other => Err(Flaw::new(".type", format!("match type {other:?} is not known: use Exact or RegularExpression"))),
@@ -106,8 +104,7 @@ fn string(given: &ValueCondition) -> Result<StringMatch, Flaw> {
 
 /// Whether the proxy will be able to compile it: anchored at both ends, and of limited size since strangers write it.
 fn regex(pattern: &str) -> Result<(), Flaw> {
-    let compiled = RegexBuilder::new(&format!("^(?:{pattern})$")).size_limit(REGEX_SIZE_LIMIT).build();
-    compiled.map(drop).map_err(|error| {
+    policy::whole(pattern).map(drop).map_err(|error| {
         let error = error.to_string();
         let last = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
         Flaw::new(".value", format!("not a regular expression that can be used: {last} (syntax: https://docs.rs/regex, no look-around)"))

@@ -3,10 +3,6 @@
 
 use crate::finding::Flaw;
 
-/// Query parameters that carry a credential.
-// The same names as in `policy`, which strips them from clients' requests.
-const CREDENTIAL_PARAMETERS: [&str; 7] = ["key", "api_key", "api-key", "apikey", "access_token", "subscription-key", "x-goog-api-key"];
-
 /// A protobuf string: empty is as good as absent.
 pub(super) fn set(given: &Option<String>) -> Option<&str> {
     given.as_deref().filter(|text| !text.is_empty())
@@ -56,13 +52,14 @@ pub(super) fn query(text: &str, below: &str) -> Result<(), Flaw> {
     if !text.bytes().all(|b| b.is_ascii_graphic()) || text.contains(['#', '%', ';']) {
         return Err(Flaw::new(below, "the query has a space, a control character, '#', '%', ';' or a character outside ASCII"));
     }
-    let mut names = text.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
-    match names.find(|name| CREDENTIAL_PARAMETERS.iter().any(|known| known.eq_ignore_ascii_case(name))) {
+    match text.split('&').find(|pair| policy::is_credential_parameter(pair)) {
         None => Ok(()),
-        Some(name) => Err(Flaw::new(
-            below,
-            format!("the query parameter {name} carries a credential: remove it, put the credential into authToken, and rotate it"),
-        )),
+        Some(pair) => {
+            let name = pair.split('=').next().unwrap_or_default();
+            let message =
+                format!("the query parameter {name} carries a credential: remove it, put the credential into authToken, and rotate it");
+            Err(Flaw::new(below, message))
+        }
     }
 }
 
