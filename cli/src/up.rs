@@ -15,6 +15,8 @@ use crate::report::Report;
 
 /// How often the files are looked at. A look is a `stat` per file; polling also sees symlinks that Kubernetes swaps.
 const LOOK: Duration = Duration::from_millis(100);
+/// Looks in a row that may find the files changing before they are read all the same.
+const PATIENCE: u32 = 3;
 /// Gateways of this class are served, whether or not the files hold the GatewayClass.
 const CLASS: &str = "keyward";
 
@@ -62,13 +64,17 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 async fn follow(server: &mut Server, files: &mut Files, report: &mut Report, mut seen: crate::files::Stamp) {
     let mut ticks = tokio::time::interval(LOOK);
     let mut last = seen.clone();
+    let mut unsettled = 0;
     loop {
         ticks.tick().await;
         let stamp = files.stamp();
-        // Only once they stay as they are: a file may be seen between its truncation and its writing.
-        if stamp == last && stamp != seen {
+        // Once they stay as they are, for a file may be seen between its truncation and its writing; files that never rest are taken
+        // as they come.
+        unsettled = if stamp == last { 0 } else { unsettled + 1 };
+        if stamp != seen && (unsettled == 0 || unsettled > PATIENCE) {
             apply(server, files, report);
             seen = stamp.clone();
+            unsettled = 0;
         }
         last = stamp;
     }

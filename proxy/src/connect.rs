@@ -93,7 +93,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut builder = http1::Builder::new();
-    builder.max_buf_size(RESPONSE_HEAD).writev(false);
+    builder.max_buf_size(RESPONSE_HEAD).max_header_size(RESPONSE_HEAD).writev(false);
     let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(protocol)?;
     tokio::spawn(async move {
         if let Err(error) = connection.with_upgrades().await {

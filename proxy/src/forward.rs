@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::header::{HOST, HeaderValue, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
 use http::uri::{Authority, Scheme};
 use http::{Method, Request, Response, Uri, Version};
 use http_body::Body;
@@ -175,6 +175,10 @@ impl Tries<'_> {
         *request.version_mut() = Version::HTTP_11;
         say_chunked(&mut request);
         let response = sender.try_send_request(request).await.map_err(stale)?;
+        if response.headers().contains_key(TRANSFER_ENCODING) && response.headers().contains_key(CONTENT_LENGTH) {
+            // "might indicate an attempt to perform … response splitting … and ought to be handled as an error" (RFC 9112 section 6.3).
+            return Err(Failed::Upstream(UpstreamError::Protocol("its answer has two lengths".into())));
+        }
         Ok((response, Lease::Http1 { pool: Arc::clone(&self.worker.pool), key, sender }))
     }
 }
