@@ -132,6 +132,8 @@ pub enum PathMatch {
     Prefix(String),
     /// The whole path, as a regular expression.
     Regex(String),
+    /// A gRPC method of any service: `/ANY/METHOD`.
+    GrpcMethod(String),
 }
 
 impl Default for PathMatch {

@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 pub struct Hostname(String);
 
-/// Why a text is not a [`Hostname`].
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a hostname: use DNS labels of letters, digits and '-', optionally with a leading \"*.\"")]
-pub struct HostnameError(pub String);
+/// A text is not a [`Hostname`]. Does not repeat the text: it could be anything, a URL with a password in it, say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a hostname: use DNS labels of letters, digits and '-', optionally with a leading \"*.\"")]
+pub struct HostnameError;
 
 impl Hostname {
     /// Parses and lower-cases a hostname.
@@ -23,7 +23,7 @@ impl Hostname {
         let labels = lower.strip_prefix("*.").unwrap_or(&lower);
         match !labels.is_empty() && labels.len() <= 253 && labels.split('.').all(is_label) {
             true => Ok(Self(lower)),
-            false => Err(HostnameError(text.to_owned())),
+            false => Err(HostnameError),
         }
     }
 

@@ -57,8 +57,11 @@ impl PartialOrd for RouteOrder<'_> {
     }
 }
 
+/// A gRPC service is a prefix and comes before a method of any service (`GRPCRouteRule.matches`); everything comes before `/`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum PathRank {
+    Root,
+    GrpcMethod(usize),
     Prefix(usize),
     Regex(usize),
     Exact(usize),
@@ -72,7 +75,11 @@ impl<'r> Precedence<'r> {
             path: Reverse(match path {
                 PathMatch::Exact(path) => PathRank::Exact(path.len()),
                 PathMatch::Regex(path) => PathRank::Regex(path.len()),
-                PathMatch::Prefix(path) => PathRank::Prefix(path.trim_end_matches('/').len()),
+                PathMatch::GrpcMethod(method) => PathRank::GrpcMethod(method.len()),
+                PathMatch::Prefix(path) => match path.trim_end_matches('/').len() {
+                    0 => PathRank::Root,
+                    length => PathRank::Prefix(length),
+                },
             }),
             method: Reverse(method.is_some()),
             headers: Reverse(headers.len()),
@@ -114,6 +121,7 @@ mod tests {
             rule("a", 2, 9, prefix("/ab")),
             rule("b", 2, 0, prefix("/ab")),
             rule("b", 2, 1, prefix("/ab")),
+            rule("a", 0, 0, Match { path: PathMatch::GrpcMethod("Get".into()), ..Match::default() }),
             rule("a", 0, 0, prefix("/")),
         ];
         for pair in ordered.windows(2) {

@@ -38,7 +38,7 @@ enum ValueTest {
 
 impl Predicates {
     /// `None` when the match has no condition besides its path.
-    pub(crate) fn compile(matched: &Match) -> Result<Option<Box<Self>>, String> {
+    pub(crate) fn compile(matched: &Match) -> Result<Option<Self>, String> {
         if matched.method.is_none() && matched.headers.is_empty() && matched.query.is_empty() {
             return Ok(None);
         }
@@ -57,7 +57,7 @@ impl Predicates {
                 query.push((name.clone(), ValueTest::compile(value)?));
             }
         }
-        Ok(Some(Box::new(Self { method, headers, query })))
+        Ok(Some(Self { method, headers, query }))
     }
 
     pub(crate) fn hold(&self, head: &Head<'_>) -> bool {

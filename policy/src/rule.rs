@@ -15,7 +15,7 @@ use crate::filter::CompiledFilters;
 use crate::{ErrorShape, ProviderKind, Reason};
 
 /// A rule, ready to decide with.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct CompiledRule {
     /// Where it came from, for logs.
     pub route: RouteKey,
@@ -130,6 +130,11 @@ impl CompiledRule {
             mirrors: backends.mirrors(&rule.filters.mirrors)?,
             refuse: rule.refuse,
         })
+    }
+
+    /// In place of a rule that cannot be compiled.
+    pub(crate) fn refusing(rule: &Rule) -> Self {
+        Self { route: rule.route.clone(), refuse: Some(Reason::InvalidRule), ..Self::default() }
     }
 
     /// The destination for a uniformly drawn number.

@@ -7,7 +7,7 @@ use foldhash::fast::RandomState;
 use http::{HeaderMap, Method};
 use regex::Regex;
 
-use crate::config::{Config, Listener, PathMatch, Protocol, Rule, Secret};
+use crate::config::{Config, Listener, Match, PathMatch, Protocol, Rule, Secret};
 use crate::precedence::{HostRank, Precedence};
 use crate::predicate::{Predicates, whole};
 use crate::rule::{Backends, CompiledRule};
@@ -16,7 +16,7 @@ use crate::{Hostname, Token};
 type Map<V> = HashMap<Box<str>, V, RandomState>;
 
 /// Why a configuration cannot be used. The proxy keeps the last good one.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{resource}: {problem}")]
 pub struct CompileError {
     /// Kind and name of the resource.
@@ -44,6 +44,7 @@ pub struct Head<'r> {
 #[derive(Debug, Default)]
 pub struct Table {
     ports: BTreeMap<u16, PortTable>,
+    problems: Vec<CompileError>,
 }
 
 /// The listeners of one port.
@@ -73,11 +74,13 @@ struct PathTable {
     regex: Box<[(Regex, Entry)]>,
     prefix: Map<Box<[Entry]>>,
     longest_prefix: usize,
+    /// By method; any service.
+    grpc: Map<Box<[Entry]>>,
 }
 
 #[derive(Debug)]
 struct Entry {
-    predicates: Option<Box<Predicates>>,
+    predicates: Option<Arc<Predicates>>,
     rule: Arc<CompiledRule>,
 }
 
@@ -86,15 +89,16 @@ impl Table {
     pub fn compile(config: &Config) -> Result<Self, CompileError> {
         let backends = Backends::compile(config).map_err(|problem| CompileError { resource: "backends".into(), problem })?;
         let mut hosts = Builder::default();
+        let mut problems = Vec::new();
         for (name, rule) in &config.rules {
-            hosts.add(rule, &backends).map_err(|problem| CompileError { resource: format!("rule {name}"), problem })?;
+            problems.extend(hosts.add(rule, &backends).map(|problem| CompileError { resource: format!("rule {name}"), problem }));
         }
         let mut ports: BTreeMap<u16, PortTable> = BTreeMap::new();
         for (name, listener) in &config.listeners {
             let table = Arc::new(ListenerTable {
                 name: name.clone(),
                 certificates: certificates(name, listener, config)?,
-                hosts: hosts.take(name)?,
+                hosts: hosts.take(name),
             });
             let port =
                 ports.entry(listener.port).or_insert_with(|| PortTable { protocol: listener.protocol, listeners: HostMap::default() });
@@ -103,7 +107,12 @@ impl Table {
                 return Err(CompileError { resource: format!("listener {name}"), problem });
             }
         }
-        Ok(Self { ports })
+        Ok(Self { ports, problems })
+    }
+
+    /// Rules that could not be compiled and refuse every request.
+    pub fn problems(&self) -> &[CompileError] {
+        &self.problems
     }
 
     /// The ports to accept on, and what is spoken there.
@@ -150,6 +159,11 @@ impl PathTable {
     fn longest_prefix(&self, head: &Head<'_>) -> Option<(&Arc<CompiledRule>, usize)> {
         let mut end = head.path.len();
         loop {
+            if end == 0
+                && let Some(rule) = self.grpc_method(head)
+            {
+                return Some((rule, head.path.len()));
+            }
             if end <= self.longest_prefix {
                 let entries = self.prefix.get(&head.path[..end]);
                 if let Some(rule) = entries.and_then(|entries| first(entries, head)) {
@@ -158,6 +172,16 @@ impl PathTable {
             }
             end = head.path.as_bytes()[..end].iter().rposition(|b| *b == b'/')?;
         }
+    }
+}
+
+impl PathTable {
+    fn grpc_method(&self, head: &Head<'_>) -> Option<&Arc<CompiledRule>> {
+        if self.grpc.is_empty() {
+            return None;
+        }
+        let (service, method) = head.path.strip_prefix('/')?.split_once('/')?;
+        first(self.grpc.get(method).filter(|_| !service.is_empty())?, head)
     }
 }
 
@@ -219,6 +243,16 @@ impl<T> HostMap<T> {
     }
 }
 
+type Conditions = (Option<Arc<Predicates>>, Option<Regex>);
+
+fn conditions(matched: &Match) -> Result<Conditions, String> {
+    let pattern = match &matched.path {
+        PathMatch::Regex(pattern) => Some(whole(pattern).map_err(|e| e.to_string())?),
+        PathMatch::Exact(_) | PathMatch::Prefix(_) | PathMatch::GrpcMethod(_) => None,
+    };
+    Ok((Predicates::compile(matched)?.map(Arc::new), pattern))
+}
+
 /// Collects matches by listener, host and rank, before they are frozen.
 #[derive(Default)]
 struct Builder<'c> {
@@ -229,55 +263,68 @@ type Ranked<'c> = BTreeMap<HostRank, Vec<Candidate<'c>>>;
 
 struct Candidate<'c> {
     precedence: Precedence<'c>,
-    rule: &'c Rule,
-    position: usize,
+    matched: &'c Match,
+    predicates: Option<Arc<Predicates>>,
+    /// Of a path that is an expression.
+    pattern: Option<Regex>,
     compiled: Arc<CompiledRule>,
 }
 
 impl<'c> Builder<'c> {
-    fn add(&mut self, rule: &'c Rule, backends: &Backends) -> Result<(), String> {
-        let compiled = Arc::new(CompiledRule::compile(rule, backends)?);
+    /// A rule that cannot be compiled is served as one that refuses; the problem is returned.
+    fn add(&mut self, rule: &'c Rule, backends: &Backends) -> Option<String> {
+        let conditions: Result<Vec<_>, String> = rule.matches.iter().map(conditions).collect();
+        let compiled = CompiledRule::compile(rule, backends);
+        let (conditions, compiled, problem) = match (conditions, compiled) {
+            (Ok(conditions), Ok(compiled)) => (conditions, compiled, None),
+            (Err(problem), _) | (_, Err(problem)) => (vec![(None, None); rule.matches.len()], CompiledRule::refusing(rule), Some(problem)),
+        };
+        let compiled = Arc::new(compiled);
         for attachment in &rule.attachments {
             let hosts = self.listeners.entry(&attachment.listener).or_default();
             for pair in &attachment.hosts {
                 let ranked = hosts.entry(pair.host.as_ref()).or_default().entry(HostRank::of(pair.original.as_ref())).or_default();
-                ranked.extend((0..rule.matches.len()).map(|position| Candidate {
-                    precedence: Precedence::of(rule, position),
-                    rule,
-                    position,
-                    compiled: Arc::clone(&compiled),
+                ranked.extend(rule.matches.iter().zip(&conditions).enumerate().map(|(position, (matched, (predicates, pattern)))| {
+                    Candidate {
+                        precedence: Precedence::of(rule, position),
+                        matched,
+                        predicates: predicates.clone(),
+                        pattern: pattern.clone(),
+                        compiled: Arc::clone(&compiled),
+                    }
                 }));
             }
         }
-        Ok(())
+        problem
     }
 
-    fn take(&mut self, listener: &str) -> Result<HostMap<HostTable>, CompileError> {
+    fn take(&mut self, listener: &str) -> HostMap<HostTable> {
         let mut map = HostMap::default();
         for (host, ranked) in self.listeners.remove(listener).unwrap_or_default() {
-            let tables = ranked.into_values().map(PathTable::build).collect::<Result<Box<[_]>, _>>()?;
-            map.insert(host, tables);
+            map.insert(host, ranked.into_values().map(PathTable::build).collect());
         }
-        Ok(map)
+        map
     }
 }
 
 impl PathTable {
-    fn build(mut candidates: Vec<Candidate<'_>>) -> Result<Self, CompileError> {
+    fn build(mut candidates: Vec<Candidate<'_>>) -> Self {
         candidates.sort_by(|a, b| a.precedence.cmp(&b.precedence));
-        let (mut exact, mut prefix, mut regex) = (Map::<Vec<Entry>>::default(), Map::<Vec<Entry>>::default(), Vec::new());
-        for candidate in candidates {
-            let broken = |problem: String| CompileError { resource: format!("route {:?}", candidate.rule.route), problem };
-            let matched = &candidate.rule.matches[candidate.position];
-            let entry = Entry { predicates: Predicates::compile(matched).map_err(broken)?, rule: candidate.compiled };
-            match &matched.path {
-                PathMatch::Exact(path) => exact.entry(path.as_str().into()).or_default().push(entry),
-                PathMatch::Prefix(path) => prefix.entry(path.trim_end_matches('/').into()).or_default().push(entry),
-                PathMatch::Regex(pattern) => regex.push((whole(pattern).map_err(|e| broken(e.to_string()))?, entry)),
+        let (mut exact, mut prefix, mut grpc) = (Map::<Vec<Entry>>::default(), Map::<Vec<Entry>>::default(), Map::<Vec<Entry>>::default());
+        let mut regex = Vec::new();
+        for Candidate { matched, predicates, pattern, compiled, .. } in candidates {
+            let entry = Entry { predicates, rule: compiled };
+            match (&matched.path, pattern) {
+                (PathMatch::Exact(path), _) => exact.entry(path.as_str().into()).or_default().push(entry),
+                (PathMatch::Prefix(path), _) => prefix.entry(path.trim_end_matches('/').into()).or_default().push(entry),
+                (PathMatch::GrpcMethod(method), _) => grpc.entry(method.as_str().into()).or_default().push(entry),
+                (PathMatch::Regex(_), Some(pattern)) => regex.push((pattern, entry)),
+                // An expression that cannot be compiled: its rule refuses, and might have meant any path.
+                (PathMatch::Regex(_), None) => prefix.entry("".into()).or_default().push(entry),
             }
         }
         let longest_prefix = prefix.keys().map(|prefix| prefix.len()).max().unwrap_or_default();
-        Ok(Self { exact: freeze(exact), regex: regex.into(), prefix: freeze(prefix), longest_prefix })
+        Self { exact: freeze(exact), regex: regex.into(), prefix: freeze(prefix), longest_prefix, grpc: freeze(grpc) }
     }
 }
 

@@ -46,7 +46,8 @@ impl State {
     /// Prepares a configuration. A certificate that cannot be used is an error in the list, and its listener's handshakes fail.
     pub(crate) fn prepare(config: Config, previous: &Self, now: Instant) -> Result<(Self, Vec<ApplyError>), ApplyError> {
         let table = Table::compile(&config)?;
-        let (mut certificates, mut failed) = (HashMap::new(), Vec::new());
+        let mut certificates = HashMap::new();
+        let mut failed: Vec<ApplyError> = table.problems().iter().cloned().map(ApplyError::from).collect();
         for listener in table.ports().flat_map(|(_, port)| port.listeners()) {
             for (chain, key) in &listener.certificates {
                 match tls::certified_key(chain, key) {
