@@ -202,7 +202,7 @@ pub struct HeaderChanges {
 }
 
 impl HeaderChanges {
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }

@@ -173,8 +173,11 @@ impl Permit {
 
     /// Changes a response's headers as the rule and the chosen backend say.
     pub fn respond(&self, headers: &mut HeaderMap) {
-        self.rule.backends[self.chosen].filters.response.apply(headers);
-        self.rule.filters.response.apply(headers);
+        for filters in [&self.rule.backends[self.chosen].filters, &self.rule.filters] {
+            if let Some(edits) = &filters.response {
+                edits.apply(headers);
+            }
+        }
         if let Some(cors) = &self.cors {
             cors.apply(headers);
         }
@@ -207,13 +210,15 @@ impl Permit {
 
     fn edit(&self, head: &mut request::Parts, filters: &[&CompiledFilters]) -> Result<(), Refusal> {
         for filter in filters {
-            filter.request.apply(&mut head.headers);
-            if let Some(hostname) = &filter.rewrite.hostname {
+            if let Some(edits) = &filter.request {
+                edits.apply(&mut head.headers);
+            }
+            if let Some(hostname) = filter.rewrite.as_ref().and_then(|rewrite| rewrite.hostname.as_ref()) {
                 head.headers.insert(HOST, hostname.clone());
             }
         }
         // The backend's rewrite wins over the rule's: both start from the path as matched.
-        if let Some(path) = filters.iter().rev().find_map(|filter| filter.rewrite.path.as_ref()) {
+        if let Some(path) = filters.iter().rev().find_map(|filter| filter.rewrite.as_ref()?.path.as_ref()) {
             head.uri = rewritten(&head.uri, self.matched, path).map_err(|_| Reason::BadRequest)?.into();
         }
         Ok(())

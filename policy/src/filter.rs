@@ -6,19 +6,19 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::config::{Cors, Filters, HeaderChanges, HeaderLiteral, HeaderText, PathChange, Redirect};
 use crate::path::target;
 
+/// Most rules have few filters, and there are many rules: what is absent takes a pointer.
 #[derive(Debug, Default)]
 pub(crate) struct CompiledFilters {
-    pub(crate) request: HeaderEdits,
-    pub(crate) response: HeaderEdits,
-    pub(crate) rewrite: CompiledRewrite,
-    /// The rest is rare: kept apart so that a plain rule stays small.
-    pub(crate) rare: Option<Box<RareFilters>>,
+    pub(crate) request: Option<Box<HeaderEdits>>,
+    pub(crate) response: Option<Box<HeaderEdits>>,
+    pub(crate) rewrite: Option<Box<CompiledRewrite>>,
+    rare: Option<Box<RareFilters>>,
 }
 
 #[derive(Debug)]
-pub(crate) struct RareFilters {
-    pub(crate) redirect: Option<Redirect>,
-    pub(crate) cors: Option<Cors>,
+struct RareFilters {
+    redirect: Option<Redirect>,
+    cors: Option<Cors>,
 }
 
 #[derive(Debug, Default)]
@@ -52,7 +52,7 @@ impl CompiledFilters {
         Ok(Self {
             request: HeaderEdits::compile(request)?,
             response: HeaderEdits::compile(response)?,
-            rewrite: CompiledRewrite { hostname, path },
+            rewrite: (hostname.is_some() || path.is_some()).then(|| Box::new(CompiledRewrite { hostname, path })),
             rare,
         })
     }
@@ -76,14 +76,14 @@ impl CompiledPath {
 }
 
 impl HeaderEdits {
-    fn compile(changes: &HeaderChanges) -> Result<Self, String> {
+    fn compile(changes: &HeaderChanges) -> Result<Option<Box<Self>>, String> {
+        if changes.is_empty() {
+            return Ok(None);
+        }
         let pairs = |literals: &[HeaderLiteral]| literals.iter().map(pair).collect::<Result<Box<[_]>, String>>();
         let name = |name: &String| HeaderName::try_from(name).map_err(|e| format!("header {name:?}: {e}"));
-        Ok(Self {
-            set: pairs(&changes.set)?,
-            add: pairs(&changes.add)?,
-            remove: changes.remove.iter().map(name).collect::<Result<_, _>>()?,
-        })
+        let remove = changes.remove.iter().map(name).collect::<Result<_, _>>()?;
+        Ok(Some(Box::new(Self { set: pairs(&changes.set)?, add: pairs(&changes.add)?, remove })))
     }
 
     pub(crate) fn apply(&self, headers: &mut HeaderMap) {

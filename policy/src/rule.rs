@@ -17,8 +17,8 @@ use crate::{ErrorShape, ProviderKind, Reason};
 /// A rule, ready to decide with.
 #[derive(Debug, Default)]
 pub struct CompiledRule {
-    /// Where it came from, for logs.
-    pub route: RouteKey,
+    /// As configured.
+    source: Arc<Rule>,
     /// Whole exchange.
     pub request_timeout: Option<Duration>,
     /// Each try.
@@ -112,11 +112,16 @@ pub(crate) enum CompiledCredential {
 }
 
 impl CompiledRule {
-    pub(crate) fn compile(rule: &Rule, backends: &Backends) -> Result<Self, String> {
+    /// Where it came from, for logs.
+    pub fn route(&self) -> &RouteKey {
+        &self.source.route
+    }
+
+    pub(crate) fn compile(rule: &Arc<Rule>, backends: &Backends) -> Result<Self, String> {
         let weighted = rule.backends.iter().map(|b| WeightedBackend::compile(b, backends)).collect::<Result<Box<[_]>, _>>()?;
         let Timeouts { request_ms, backend_request_ms } = rule.timeouts;
         Ok(Self {
-            route: rule.route.clone(),
+            source: Arc::clone(rule),
             request_timeout: request_ms.map(Duration::from_millis),
             backend_timeout: backend_request_ms.map(Duration::from_millis),
             retry: rule.retry.as_ref().map(|retry| RetryPolicy {
@@ -133,8 +138,8 @@ impl CompiledRule {
     }
 
     /// In place of a rule that cannot be compiled.
-    pub(crate) fn refusing(rule: &Rule) -> Self {
-        Self { route: rule.route.clone(), refuse: Some(Reason::InvalidRule), ..Self::default() }
+    pub(crate) fn refusing(rule: &Arc<Rule>) -> Self {
+        Self { source: Arc::clone(rule), refuse: Some(Reason::InvalidRule), ..Self::default() }
     }
 
     /// The destination for a uniformly drawn number.

@@ -272,7 +272,7 @@ struct Candidate<'c> {
 
 impl<'c> Builder<'c> {
     /// A rule that cannot be compiled is served as one that refuses; the problem is returned.
-    fn add(&mut self, rule: &'c Rule, backends: &Backends) -> Option<String> {
+    fn add(&mut self, rule: &'c Arc<Rule>, backends: &Backends) -> Option<String> {
         let conditions: Result<Vec<_>, String> = rule.matches.iter().map(conditions).collect();
         let compiled = CompiledRule::compile(rule, backends);
         let (conditions, compiled, problem) = match (conditions, compiled) {

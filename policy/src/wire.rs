@@ -1,6 +1,7 @@
 //! The wire form: one JSON object per resource. The one place where a [`crate::Token`] is written in clear.
 
 use std::collections::BTreeMap;
+use std::io::BufRead;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -43,29 +44,28 @@ pub struct WireError {
     kind: serde_json::error::Category,
 }
 
-impl WireError {
-    fn at(line: usize, error: &serde_json::Error) -> Self {
-        Self { line: line + 1, column: error.column(), kind: error.classify() }
+impl From<&serde_json::Error> for WireError {
+    fn from(error: &serde_json::Error) -> Self {
+        Self { line: error.line(), column: error.column(), kind: error.classify() }
     }
 }
 
 /// All resources of a configuration, one JSON object per line. Holds tokens in clear.
 pub fn encode(config: &Config) -> Result<String, WireError> {
     let mut lines = String::new();
-    for (line, named) in resources(config).enumerate() {
-        let json = exposed(|| serde_json::to_string(&named)).map_err(|error| WireError::at(line, &error))?;
+    for named in resources(config) {
+        let json = exposed(|| serde_json::to_string(&named)).map_err(|error| WireError::from(&error))?;
         lines.push_str(&json);
         lines.push('\n');
     }
     Ok(lines)
 }
 
-/// Reads what [`encode`] wrote.
-pub fn decode(lines: &str) -> Result<Config, WireError> {
+/// Reads what [`encode`] wrote, resource by resource.
+pub fn decode(lines: impl BufRead) -> Result<Config, WireError> {
     let mut config = Config::default();
-    for (line, json) in lines.lines().enumerate().filter(|(_, json)| !json.trim().is_empty()) {
-        let named = serde_json::from_str(json).map_err(|error| WireError::at(line, &error))?;
-        insert(&mut config, named);
+    for named in serde_json::Deserializer::from_reader(lines).into_iter() {
+        insert(&mut config, named.map_err(|error| WireError::from(&error))?);
     }
     Ok(config)
 }
@@ -103,7 +103,7 @@ mod tests {
         config.secrets.insert("s".into(), Arc::new(Secret::Token(Token::new("sk-canary"))));
         let lines = encode(&config).unwrap();
         assert!(lines.contains("sk-canary"));
-        assert_eq!(decode(&lines).unwrap(), config);
+        assert_eq!(decode(lines.as_bytes()).unwrap(), config);
     }
 
     #[test]
@@ -111,7 +111,7 @@ mod tests {
         let wrong =
             [r#"{"name":"s","type":"secret","spec":"sk-canary"}"#, r#"{"name":"s","type":"secret","spec":{"sk-canary":1}}"#, "sk-canary"];
         for line in wrong {
-            let error = decode(line).unwrap_err();
+            let error = decode(line.as_bytes()).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
         }
     }

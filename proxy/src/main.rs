@@ -1,5 +1,7 @@
 //! `keyward-proxy`: the data plane alone, configured from a file of wire resources.
 
+use std::fs::File;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -72,8 +74,8 @@ fn changed_at(path: &Path) -> Stamp {
 
 /// Applies the file; gives the number of ports that could not be opened.
 fn apply(server: &mut Server, path: &Path) -> anyhow::Result<usize> {
-    let lines = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    let config = policy::wire::decode(&lines).with_context(|| path.display().to_string())?;
+    let file = File::open(path).with_context(|| path.display().to_string())?;
+    let config = policy::wire::decode(BufReader::new(file)).with_context(|| path.display().to_string())?;
     let failed = server.apply(config)?;
     for error in &failed {
         tracing::error!(%error);

@@ -205,7 +205,7 @@ fn failed(session: &Session, permit: &Permit, error: &UpstreamError) -> Response
     session.via.worker.metrics.upstream_failed(error);
     let backend = permit.backend();
     let name = backend.map_or("", |backend| backend.name.as_str());
-    let route = &permit.rule().route;
+    let route = permit.rule().route();
     tracing::warn!(%error, upstream.name = name, route.namespace = route.namespace, route.name = route.name, "no answer of the backend");
     upstream(error, backend.and_then(|backend| backend.error_shape()))
 }
