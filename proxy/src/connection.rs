@@ -119,7 +119,7 @@ impl Accepted {
                     self.http(stream, session, http2).await;
                 }
             }
-            Some(Protocol::Https) => match self.patiently(self.tls.accept(stream)).await {
+            Some(Protocol::Https) => match Box::pin(self.patiently(self.tls.accept(stream))).await {
                 Some(Ok(stream)) => {
                     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                     let session = Session::new(Arc::clone(&self.via), "https", self.listener(&stream));
@@ -156,7 +156,8 @@ impl Accepted {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let served = if http2 { self.http2(stream, session).await } else { self.http1(stream, session).await };
+        // A connection's memory is that of its largest future: only the one that runs is made.
+        let served = if http2 { Box::pin(self.http2(stream, session)).await } else { Box::pin(self.http1(stream, session)).await };
         if let Err(error) = served {
             tracing::debug!(%error, "client connection ended");
         }

@@ -69,7 +69,13 @@ enum Failed {
 
 impl Tries<'_> {
     async fn run(&self, request: Request<RequestBody>) -> Result<Answer, UpstreamError> {
-        let Some(retry) = self.rule.retry.as_ref().filter(|retry| retry.attempts > 0) else { return self.once(request).await };
+        match self.rule.retry.as_ref().filter(|retry| retry.attempts > 0) {
+            None => self.once(request).await,
+            Some(retry) => Box::pin(self.again_and_again(request, retry)).await,
+        }
+    }
+
+    async fn again_and_again(&self, request: Request<RequestBody>, retry: &RetryPolicy) -> Result<Answer, UpstreamError> {
         let kept = timeout(self.worker.options.idle_timeout, keep(request, retry)).await;
         let mut request = kept.map_err(|_| UpstreamError::RequestBody)??;
         for left in (0..retry.attempts).rev() {
@@ -120,7 +126,7 @@ impl Tries<'_> {
                 let idle = if pooled && !self.upgrade { self.worker.pool.take(&key) } else { None };
                 let connection = match idle {
                     Some(connection) => connection,
-                    None => self.worker.dial_provider(&upstream.origin, &key, self.upgrade).await?,
+                    None => Box::pin(self.worker.dial_provider(&upstream.origin, &key, self.upgrade)).await?,
                 };
                 Ok((connection, key))
             }
@@ -139,7 +145,7 @@ impl Tries<'_> {
             let idle = if pooled { self.worker.pool.take(&key) } else { None };
             match idle {
                 Some(connection) => return Ok((connection, key)),
-                None => match self.worker.dial_pod(*pod, &key).await {
+                None => match Box::pin(self.worker.dial_pod(*pod, &key)).await {
                     Ok(connection) => return Ok((connection, key)),
                     Err(error) => failed = error,
                 },

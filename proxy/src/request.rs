@@ -42,7 +42,7 @@ pub(crate) async fn serve(session: &Arc<Session>, request: Request<Incoming>) ->
     let bodyless = head.method == Method::HEAD;
     let upgrade = wants_upgrade(&head);
     let response = match judge(session, &mut head, upgrade) {
-        Decision::Forward(permit) => return Ok(permitted(session, permit, Received { head, incoming, upgrade }, tally).await),
+        Decision::Forward(permit) => return Ok(Box::pin(permitted(session, permit, Received { head, incoming, upgrade }, tally)).await),
         Decision::Refuse(refused) => refuse(session, refused, &head),
         Decision::Reply(reply) => {
             let mut response = Response::new(ResponseBody::full(Bytes::new()));

@@ -70,10 +70,16 @@ async fn accept(port: u16) -> Result<()> {
 async fn serve(mut stream: TcpStream, backend: &Backend) -> Result<()> {
     let mut inbox = Inbox { buffer: vec![0; BUFFER], filled: 0 };
     while let Some(message) = inbox.next(&mut stream).await? {
-        match backend.judge(&inbox.buffer[..message.head])? {
+        let head = &inbox.buffer[..message.head];
+        let last =
+            http1::headers(head).any(|(name, value)| name.eq_ignore_ascii_case(b"connection") && value.eq_ignore_ascii_case(b"close"));
+        match backend.judge(head)? {
             Asked::Json => stream.write_all(backend.json.as_bytes()).await?,
             Asked::Stream(events) => backend.play(&mut stream, events).await?,
             Asked::Stats => stream.write_all(backend.report()?.as_bytes()).await?,
+        }
+        if last {
+            break;
         }
         inbox.forget(message);
     }
