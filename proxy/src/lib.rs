@@ -17,6 +17,8 @@ mod connection;
 mod dns;
 mod error;
 mod forward;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod headers;
 pub mod logging;
 mod metrics;
