@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use policy::Config;
-use policy::config::{Attachment, Backend, Credential, Listener, Rule};
+use policy::config::{Attachment, Backend, Credential, Listener, Protocol, Rule, Secret};
 
 use crate::ObjectKey;
 use crate::attach::Attachments;
 use crate::finding::Aspect;
-use crate::gateway::{Gateway, Gateways};
+use crate::gateway::{self, Gateway, Gateways};
 use crate::route::{CompiledRoute, Resources, Routes};
 
 pub(crate) fn configs(gateways: &Gateways, routes: &Routes, attachments: &Attachments) -> BTreeMap<ObjectKey, Config> {
@@ -19,30 +19,32 @@ pub(crate) fn configs(gateways: &Gateways, routes: &Routes, attachments: &Attach
 
 fn config(key: &ObjectKey, gateway: &Gateway, routes: &Routes, attachments: &Attachments) -> Config {
     let mut config = Config::default();
-    listeners(gateway, &mut config);
+    for (listener, protocol) in gateway.served() {
+        let certificates = listener.certificates.iter().map(|(name, certificate)| (name.clone(), Arc::new(certificate.clone())));
+        config.secrets.extend(certificates);
+        insert(listener, protocol, &listener.certificates, &mut config);
+    }
     for (at, attached) in attachments.by_gateway.get(key).into_iter().flatten() {
-        let served: Vec<Attachment> = attached.iter().filter(|one| config.listeners.contains_key(&one.listener)).cloned().collect();
+        let served = attached.iter().filter(|(listener, _)| config.listeners.contains_key(*listener));
+        let served: Vec<Attachment> =
+            served.map(|(listener, hosts)| Attachment { listener: listener.clone(), hosts: hosts.clone() }).collect();
         if let Some(route) = routes.routes.get(*at).filter(|_| !served.is_empty()) {
             rules(route, &served, &mut config);
         }
     }
     refer(&mut config, &routes.resources);
+    // After the rules: a closed listener has none, whatever its name.
+    for (listener, protocol) in gateway.closed() {
+        insert(listener, protocol, &[], &mut config);
+    }
     config
 }
 
-fn listeners(gateway: &Gateway, config: &mut Config) {
-    for (listener, protocol) in gateway.served() {
-        let Ok(port) = u16::try_from(listener.port) else { continue };
-        let served = Listener {
-            port,
-            protocol,
-            hostname: listener.hostname.clone(),
-            certificates: listener.certificates.iter().map(|(name, _)| name.clone()).collect(),
-        };
-        config.listeners.insert(listener.name.clone(), Arc::new(served));
-        let certificates = listener.certificates.iter().cloned();
-        config.secrets.extend(certificates.map(|(name, certificate)| (name, Arc::new(certificate))));
-    }
+fn insert(listener: &gateway::Listener, protocol: Protocol, certificates: &[(String, Secret)], config: &mut Config) {
+    let (Ok(port), Ok(hostname)) = (u16::try_from(listener.port), &listener.hostname) else { return };
+    let certificates = certificates.iter().map(|(name, _)| name.clone()).collect();
+    let served = Listener { port, protocol, hostname: hostname.clone(), certificates };
+    config.listeners.entry(listener.name.clone()).or_insert_with(|| Arc::new(served));
 }
 
 fn rules(route: &CompiledRoute, served: &[Attachment], config: &mut Config) {

@@ -1,9 +1,11 @@
 //! Which routes are on which listeners: parentRefs, allowed kinds and namespaces, and the hostnames both sides share.
 
+mod claims;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use policy::Hostname;
-use policy::config::{Attachment, HostPair};
+use policy::config::HostPair;
 
 use crate::ObjectKey;
 use crate::finding::{Finding, Problem};
@@ -12,12 +14,13 @@ use crate::grant::GATEWAY_GROUP;
 use crate::index::Index;
 use crate::model::{ParentRef, Route};
 use crate::route::{CompiledRoute, Validity};
+use claims::Claims;
 
 /// Everything about who is attached where.
 #[derive(Debug, Default)]
 pub(crate) struct Attachments {
     /// For each Gateway, the attached routes by their position among all routes.
-    pub(crate) by_gateway: BTreeMap<ObjectKey, BTreeMap<usize, Vec<Attachment>>>,
+    pub(crate) by_gateway: BTreeMap<ObjectKey, BTreeMap<usize, Served>>,
     /// For each route, by position: the parents that are ours, in order.
     pub(crate) parents: Vec<Vec<Parent>>,
     /// Accepted routes per Gateway and listener.
@@ -25,6 +28,9 @@ pub(crate) struct Attachments {
     /// About parents that nobody serves.
     pub(crate) problems: Vec<Problem>,
 }
+
+/// The listeners that a route is on, by name, and the hosts it has there.
+pub(crate) type Served = BTreeMap<String, Vec<HostPair>>;
 
 /// What became of a parentRef to a Gateway of ours.
 #[derive(Debug)]
@@ -42,25 +48,89 @@ impl Attachments {
 }
 
 pub(crate) fn attach_all(index: &Index<'_>, gateways: &Gateways, routes: &[CompiledRoute]) -> Attachments {
-    let mut all = Attachments::default();
-    for (at, route) in routes.iter().enumerate() {
-        let labels = index.namespace_labels(&route.route.key.namespace);
-        let mut parents = Vec::new();
-        for (nth, reference) in route.route.parent_refs.iter().enumerate() {
-            let key = parent_key(&route.route, reference);
-            match is_gateway(reference).then(|| gateways.ours.get(&key)).flatten() {
-                Some(gateway) => {
-                    let candidate = Candidate { route, labels: &labels, reference, gateway: &key };
-                    let outcome = candidate.attach(&gateway.listeners, &format!("spec.parentRefs[{nth}]"));
-                    parents.push(all.add(at, route, &candidate, outcome));
-                }
-                None => all.problems.extend(nobodys(index, &route.route, reference, nth)),
-            }
-        }
-        all.parents.push(parents);
+    let mut attacher = Attacher { index, gateways, claims: BTreeMap::new(), all: Attachments::default() };
+    let mut parents: BTreeMap<usize, Vec<Parent>> = BTreeMap::new();
+    for (at, route) in by_age(routes) {
+        parents.insert(at, attacher.attach(at, route));
     }
+    let mut all = attacher.all;
+    all.parents = parents.into_values().collect();
     all.count_all(routes);
     all
+}
+
+/// "The oldest Route based on creation timestamp" first, then "the Route appearing first in alphabetical order by "{namespace}/{name}"".
+fn by_age(routes: &[CompiledRoute]) -> Vec<(usize, &CompiledRoute)> {
+    let mut sorted: Vec<_> = routes.iter().enumerate().collect();
+    sorted.sort_by_cached_key(|(_, route)| (route.route.created, route.route.key.to_string(), route.route.kind));
+    sorted
+}
+
+/// Attaches one route after the other, the oldest first.
+struct Attacher<'a> {
+    index: &'a Index<'a>,
+    gateways: &'a Gateways,
+    /// By Gateway and listener.
+    claims: BTreeMap<(ObjectKey, String), Claims<'a>>,
+    all: Attachments,
+}
+
+impl<'a> Attacher<'a> {
+    /// What becomes of a route's parents, as far as they are ours.
+    fn attach(&mut self, at: usize, route: &'a CompiledRoute) -> Vec<Parent> {
+        let labels = self.index.namespace_labels(&route.route.key.namespace);
+        let mut parents = Vec::new();
+        for (nth, reference) in route.route.parent_refs.iter().enumerate() {
+            let (gateways, key) = (self.gateways, parent_key(&route.route, reference));
+            let Some(gateway) = gateways.ours.get(&key).filter(|_| is_gateway(reference)) else {
+                self.all.problems.extend(nobodys(self.index, &route.route, reference, nth));
+                continue;
+            };
+            let field = format!("spec.parentRefs[{nth}]");
+            let candidate = Candidate { route, labels: &labels, reference, gateway: &key };
+            let served = candidate.attach(&gateway.listeners, &field).and_then(|served| self.claim(route, &key, served, &field));
+            let finding = served.map(|served| self.merge(at, &candidate, served)).err();
+            parents.push(Parent { reference: reference.clone(), finding });
+        }
+        parents
+    }
+
+    /// Refuses a route whose hosts an accepted route of the other kind has; otherwise they are its own. A route that is not accepted for
+    /// other reasons takes nothing from anybody.
+    fn claim(&mut self, route: &'a CompiledRoute, gateway: &ObjectKey, served: Served, field: &str) -> Result<Served, Finding> {
+        if route.validity() == Validity::None {
+            return Ok(served);
+        }
+        let Route { kind, key, .. } = &*route.route;
+        let place = |listener: &String| (gateway.clone(), listener.clone());
+        for (listener, hosts) in &served {
+            let rival = self.claims.get(&place(listener)).and_then(|claims| claims.rival(*kind, served_hosts(hosts)));
+            if let Some((kind, rival)) = rival {
+                let message = format!(
+                    "{} {rival} is older, or before this route by name, and has one of its hostnames on listener {listener}: routes of \
+                     both kinds cannot share a hostname; give one of them another",
+                    kind.as_str()
+                );
+                return Err(Finding::accepted(field, "HostnameConflict", message));
+            }
+        }
+        for (listener, hosts) in &served {
+            self.claims.entry(place(listener)).or_default().take(*kind, key, served_hosts(hosts));
+        }
+        Ok(served)
+    }
+
+    /// Two parentRefs may lead to the same listener; the route is on it once.
+    fn merge(&mut self, at: usize, candidate: &Candidate<'_>, served: Served) {
+        if candidate.route.hostnames.is_some() {
+            let known = self.all.by_gateway.entry(candidate.gateway.clone()).or_default().entry(at).or_default();
+            known.extend(served);
+        }
+    }
+}
+
+fn served_hosts(hosts: &[HostPair]) -> impl Iterator<Item = Option<&Hostname>> {
+    hosts.iter().map(|pair| pair.host.as_ref())
 }
 
 fn is_gateway(reference: &ParentRef) -> bool {
@@ -85,35 +155,12 @@ fn nobodys(index: &Index<'_>, route: &Route, reference: &ParentRef, nth: usize) 
 }
 
 impl Attachments {
-    fn add(&mut self, at: usize, route: &CompiledRoute, candidate: &Candidate<'_>, outcome: Result<Vec<Attachment>, Finding>) -> Parent {
-        let reference = candidate.reference.clone();
-        match outcome {
-            Err(finding) => Parent { reference, finding: Some(finding) },
-            Ok(attachments) => {
-                if route.hostnames.is_some() {
-                    self.merge(at, candidate.gateway, attachments);
-                }
-                Parent { reference, finding: None }
-            }
-        }
-    }
-
-    /// Two parentRefs may lead to the same listener; the route is on it once.
-    fn merge(&mut self, at: usize, gateway: &ObjectKey, attachments: Vec<Attachment>) {
-        let known = self.by_gateway.entry(gateway.clone()).or_default().entry(at).or_default();
-        for attachment in attachments {
-            if known.iter().all(|one| one.listener != attachment.listener) {
-                known.push(attachment);
-            }
-        }
-    }
-
     fn count_all(&mut self, routes: &[CompiledRoute]) {
         for (gateway, attached) in &self.by_gateway {
             let counts = self.counts.entry(gateway.clone()).or_default();
             let accepted = attached.iter().filter(|(at, _)| routes.get(**at).is_some_and(|route| route.validity() != Validity::None));
-            for attachment in accepted.flat_map(|(_, attachments)| attachments) {
-                *counts.entry(attachment.listener.clone()).or_default() += 1;
+            for listener in accepted.flat_map(|(_, served)| served.keys()) {
+                *counts.entry(listener.clone()).or_default() += 1;
             }
         }
     }
@@ -128,7 +175,7 @@ struct Candidate<'a> {
 }
 
 impl Candidate<'_> {
-    fn attach(&self, listeners: &[Listener], field: &str) -> Result<Vec<Attachment>, Finding> {
+    fn attach(&self, listeners: &[Listener], field: &str) -> Result<Served, Finding> {
         let refused = |reason, message| Err(Finding::accepted(field, reason, message));
         let named: Vec<&Listener> = listeners.iter().filter(|listener| self.names(listener)).collect();
         if named.is_empty() {
@@ -142,9 +189,10 @@ impl Candidate<'_> {
             return refused("NotAllowedByListeners", message);
         }
         let hostnames = self.route.hostnames.as_deref().unwrap_or_default();
-        let attachments: Vec<Attachment> = allowing.into_iter().filter_map(|listener| meet(listener, hostnames)).collect();
-        match attachments.is_empty() {
-            false => Ok(attachments),
+        let served: Served =
+            allowing.into_iter().filter_map(|listener| Some((listener.name.clone(), meet(listener, hostnames)?))).collect();
+        match served.is_empty() {
+            false => Ok(served),
             true => refused(
                 "NoMatchingListenerHostname",
                 format!(
@@ -176,9 +224,10 @@ impl Candidate<'_> {
 
 /// Where listener and route meet. "If both … have specified hostnames, any HTTPRoute hostnames that do not match the Listener hostname MUST
 /// be ignored"; a route without hostnames takes the listener's.
-fn meet(listener: &Listener, hostnames: &[Hostname]) -> Option<Attachment> {
+fn meet(listener: &Listener, hostnames: &[Hostname]) -> Option<Vec<HostPair>> {
+    let own = listener.hostname.as_ref().ok()?;
     let pair = |original: &Hostname| {
-        let host = match &listener.hostname {
+        let host = match own {
             None => Some(original.clone()),
             Some(own) => own.intersect(original),
         };
@@ -186,8 +235,8 @@ fn meet(listener: &Listener, hostnames: &[Hostname]) -> Option<Attachment> {
     };
     let mut seen = BTreeSet::new();
     let hosts: Vec<HostPair> = match hostnames.is_empty() {
-        true => vec![HostPair { host: listener.hostname.clone(), original: None }],
+        true => vec![HostPair { host: own.clone(), original: None }],
         false => hostnames.iter().filter(|hostname| seen.insert(*hostname)).filter_map(pair).collect(),
     };
-    (!hosts.is_empty()).then(|| Attachment { listener: listener.name.clone(), hosts })
+    (!hosts.is_empty()).then_some(hosts)
 }

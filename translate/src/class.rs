@@ -1,59 +1,68 @@
 //! GatewayClasses: which are ours, and what we say about them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gateway_api::experimental::gatewayclasses::GatewayClass;
 
-use crate::finding::{Finding, Findings};
+use crate::finding::{Aspect, Finding, Findings};
 use crate::{Settings, Snapshot};
 
 /// All classes, told apart by controller.
 #[derive(Debug)]
 pub(crate) struct Classes<'s> {
-    ours: Vec<&'s GatewayClass>,
-    known: BTreeSet<&'s str>,
-    implied: Option<String>,
+    ours: BTreeMap<&'s str, Class>,
+    others: BTreeSet<&'s str>,
+    implied: Option<&'s str>,
+}
+
+/// A class of ours, judged.
+#[derive(Debug)]
+pub(crate) struct Class {
+    pub(crate) generation: Option<i64>,
+    pub(crate) findings: Findings,
 }
 
 /// Whose Gateways a class marks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
     Ours,
+    /// Ours, but the class is not accepted: neither are its Gateways.
+    OursRefused,
     Another,
     /// There is no such GatewayClass.
     Nobody,
 }
 
 impl<'s> Classes<'s> {
-    pub(crate) fn of(snapshot: &'s Snapshot, settings: &Settings) -> Self {
-        let classes = || snapshot.gateway_classes.iter().map(|class| &**class);
-        Self {
-            ours: classes().filter(|class| class.spec.controller_name == settings.controller_name).collect(),
-            known: classes().map(name).collect(),
-            implied: settings.implied_class.clone(),
+    pub(crate) fn of(snapshot: &'s Snapshot, settings: &'s Settings) -> Self {
+        let mut classes = Self { ours: BTreeMap::new(), others: BTreeSet::new(), implied: settings.implied_class.as_deref() };
+        for class in &snapshot.gateway_classes {
+            let name = class.metadata.name.as_deref().unwrap_or_default();
+            if class.spec.controller_name == settings.controller_name {
+                classes.ours.insert(name, Class { generation: class.metadata.generation, findings: findings(class) });
+            } else {
+                classes.others.insert(name);
+            }
         }
+        classes
     }
 
-    pub(crate) fn ours(&self) -> impl Iterator<Item = (&'s str, &'s GatewayClass)> {
-        self.ours.iter().map(|class| (name(class), *class))
+    pub(crate) fn ours(&self) -> impl Iterator<Item = (&'s str, &Class)> {
+        self.ours.iter().map(|(name, class)| (*name, class))
     }
 
     pub(crate) fn owner(&self, class: &str) -> Owner {
-        match self.known.contains(class) {
-            true if self.ours.iter().any(|ours| name(ours) == class) => Owner::Ours,
-            true => Owner::Another,
-            false if self.implied.as_deref() == Some(class) => Owner::Ours,
-            false => Owner::Nobody,
+        match self.ours.get(class) {
+            Some(ours) if ours.findings.first(Aspect::Accepted).is_none() => Owner::Ours,
+            Some(_) => Owner::OursRefused,
+            None if self.others.contains(class) => Owner::Another,
+            None if self.implied == Some(class) => Owner::Ours,
+            None => Owner::Nobody,
         }
     }
 }
 
-fn name(class: &GatewayClass) -> &str {
-    class.metadata.name.as_deref().unwrap_or_default()
-}
-
-/// What is wrong with a class of ours.
-pub(crate) fn findings(class: &GatewayClass) -> Findings {
+fn findings(class: &GatewayClass) -> Findings {
     let mut findings = Findings::default();
     if let Some(parameters) = &class.spec.parameters_ref {
         let message = format!("parametersRef to {} {} is not understood: remove it", parameters.kind, parameters.name);
@@ -63,8 +72,8 @@ pub(crate) fn findings(class: &GatewayClass) -> Findings {
 }
 
 /// The features served, as the conformance suite names them (`sigs.k8s.io/gateway-api/pkg/features`, 1.7.0), sorted. What is not here
-/// is not served yet: ListenerSet, BackendTLSPolicy, client certificates, TLSRoute, TCPRoute, UDPRoute, 421 on misdirected requests
-/// (a matter of the proxy), static addresses and infrastructure (matters of the operator).
+/// is not served yet: ListenerSet, BackendTLSPolicy, client certificates, TLSRoute, TCPRoute, UDPRoute, static addresses and infrastructure
+/// (matters of the operator). 421 on misdirected requests is served by the proxy, and is claimed once the suite has tested it.
 pub(crate) const SUPPORTED_FEATURES: [&str; 35] = [
     "GRPCRoute",
     "GRPCRouteNamedRouteRule",

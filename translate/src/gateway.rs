@@ -6,13 +6,13 @@ mod certificate;
 mod conflict;
 mod listener;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gateway_api::experimental::gateways as api;
-use policy::config;
+use policy::{Hostname, config};
 
 use crate::class::{Classes, Owner};
-use crate::finding::{About, Aspect, Finding, Findings, Problem};
+use crate::finding::{About, Aspect, Finding, Findings, Problem, UNSUPPORTED_VALUE};
 use crate::index::Index;
 use crate::{ObjectKey, Snapshot};
 
@@ -45,17 +45,46 @@ impl Gateway {
         let listeners = self.listeners.iter().filter(|_| self.findings.first(Aspect::Accepted).is_none());
         listeners.filter_map(|listener| listener.served().map(|protocol| (listener, protocol)))
     }
+
+    /// Listeners that are not served although their port is, each host once: what is meant for them must not fall to a listener for
+    /// wider hosts (listener isolation, GatewaySpec.listeners).
+    pub(crate) fn closed(&self) -> Vec<(&Listener, config::Protocol)> {
+        let mut taken: BTreeSet<(i32, Option<&Hostname>)> = BTreeSet::new();
+        let mut ports: BTreeMap<i32, config::Protocol> = BTreeMap::new();
+        for (listener, protocol) in self.served() {
+            ports.insert(listener.port, protocol);
+            taken.extend(listener.hostname.as_ref().map(|hostname| (listener.port, hostname.as_ref())));
+        }
+        let mut closed = Vec::new();
+        for listener in &self.listeners {
+            let protocol = ports.get(&listener.port).filter(|protocol| listener.speaks() == Some(**protocol));
+            if let (Some(protocol), Ok(hostname)) = (protocol, &listener.hostname)
+                && taken.insert((listener.port, hostname.as_ref()))
+            {
+                closed.push((listener, *protocol));
+            }
+        }
+        closed
+    }
 }
 
 pub(crate) fn judge_all(index: &Index<'_>, classes: &Classes<'_>, snapshot: &Snapshot) -> Gateways {
     let mut all = Gateways::default();
     for gateway in &snapshot.gateways {
         let key = ObjectKey::of(&gateway.metadata);
-        match classes.owner(&gateway.spec.gateway_class_name) {
-            Owner::Ours => drop(all.ours.insert(key.clone(), judge(index, &key, gateway))),
-            Owner::Another => {}
-            Owner::Nobody => all.problems.push(unknown_class(&key, &gateway.spec.gateway_class_name)),
-        }
+        let class = &gateway.spec.gateway_class_name;
+        let refused = match classes.owner(class) {
+            Owner::Ours => None,
+            Owner::OursRefused => Some(refused_class(class)),
+            Owner::Another => continue,
+            Owner::Nobody => {
+                all.problems.push(unknown_class(&key, class));
+                continue;
+            }
+        };
+        let mut judged = judge(index, &key, gateway);
+        judged.findings.extend(refused);
+        all.ours.insert(key, judged);
     }
     all
 }
@@ -74,9 +103,22 @@ fn own_findings(spec: &api::GatewaySpec) -> Findings {
     }
     if spec.allowed_listeners.is_some() {
         let message = "ListenerSets are not served yet: allowedListeners has no effect";
-        findings.push(Finding::warning("spec.allowedListeners", "UnsupportedValue", message));
+        findings.push(Finding::warning("spec.allowedListeners", UNSUPPORTED_VALUE, message));
+    }
+    if spec.addresses.as_ref().is_some_and(|addresses| !addresses.is_empty()) {
+        let message = "addresses cannot be asked for yet: spec.addresses has no effect";
+        findings.push(Finding::warning("spec.addresses", "UnsupportedAddress", message));
+    }
+    if spec.tls.as_ref().is_some_and(|tls| tls.backend.is_some()) {
+        let message = "client certificates towards backends are not served yet: spec.tls.backend has no effect";
+        findings.push(Finding::warning("spec.tls.backend", UNSUPPORTED_VALUE, message));
     }
     findings
+}
+
+fn refused_class(class: &str) -> Finding {
+    let message = format!("GatewayClass {class} is not accepted, so its Gateways are not served: see its conditions");
+    Finding::accepted("spec.gatewayClassName", "Invalid", message)
 }
 
 fn unknown_class(key: &ObjectKey, class: &str) -> Problem {

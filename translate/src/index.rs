@@ -55,11 +55,11 @@ impl<'s> Index<'s> {
         self.secrets.get(key).copied()
     }
 
-    /// A namespace's labels; its name label is there even if the object is not.
+    /// A namespace's labels; its name label is there even if the object is not, and says its name whatever a file says.
     pub(crate) fn namespace_labels(&self, namespace: &str) -> BTreeMap<String, String> {
         let known = self.namespaces.get(namespace).and_then(|object| object.metadata.labels.clone());
         let mut labels = known.unwrap_or_default();
-        labels.entry(NAMESPACE_NAME_LABEL.to_owned()).or_insert_with(|| namespace.to_owned());
+        labels.insert(NAMESPACE_NAME_LABEL.to_owned(), namespace.to_owned());
         labels
     }
 }

@@ -8,9 +8,8 @@
 //!                                                                 └─► status   ─► Statuses, Problems
 //! ```
 //!
-//! A user's mistake is a value: it becomes a condition, a [`Problem`] in the same words, and a rule that refuses. Nothing here does IO,
-//! reads a clock or the environment, or fails.
-#![expect(clippy::result_large_err, reason = "a mistake is the rare case, and nothing here is hot")]
+//! A user's mistake is a value: it becomes a condition, a [`Problem`] in the same words, and a rule that refuses. Nothing here does IO
+//! or reads a clock or the environment; nothing fails but the reading of a [`Route`] that no version of the API allows.
 
 mod assemble;
 mod attach;
@@ -28,7 +27,7 @@ mod upstream;
 pub use finding::Problem;
 /// The time in conditions: the type that k8s-openapi's `meta::v1::Time` wraps.
 pub use k8s_openapi::jiff::Timestamp;
-pub use model::ParentRef;
+pub use model::{ParentRef, Route};
 pub use snapshot::{ObjectKey, Settings, Snapshot, Translation};
 pub use status::{
     GatewayClassStatus, GatewayStatus, GlooReport, GlooState, ListenerStatus, RouteGroupKind, RouteParentStatus, RouteStatus, Statuses,
@@ -50,6 +49,6 @@ pub fn translate(snapshot: &Snapshot, settings: &Settings, now: Timestamp) -> Tr
     Translation {
         configs: assemble::configs(&gateways, &routes, &attachments),
         statuses: status::statuses(&world, &routes.routes, &attachments),
-        problems: status::problems(&world, &routes, &attachments),
+        problems: status::problems(&world, &routes.routes, &attachments),
     }
 }

@@ -1,22 +1,22 @@
-//! Routes of every kind as one model. The API's types are a different Rust type per nesting and kind although their JSON is the same; so a
-//! route goes through JSON once, at this edge, and everything behind it is written once.
+//! Routes of every kind as one model, read once when an object arrives: the API's JSON is nearly the same for all kinds, so everything
+//! behind this edge is written once.
 //!
-//! The types here are lenient: an enum is a text and a number is wide, so that what we do not understand arrives as a value that becomes a
-//! condition and a refusing rule. Defaults are those of the CRDs, which files lack.
+//! The types here are lenient: an enum is a text and a number is wide, so that what we do not understand, such as a filter of a newer
+//! version of the API, arrives as a value that becomes a condition and a refusing rule. Defaults are those of the CRDs, which files
+//! lack. What holds a value of a manifest is not printable: it may be a credential.
 
 mod filter;
 
-use gateway_api::experimental::grpcroutes::GrpcRoute;
-use gateway_api::experimental::httproutes::HttpRoute;
+use std::fmt;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Deserializer, Serialize};
 
 pub(crate) use filter::{Cors, Filter, Header, HeaderModifier, PathModifier, RequestMirror, RequestRedirect, UrlRewrite};
 
 use crate::ObjectKey;
-use crate::finding::{About, Finding, Problem};
+use crate::finding::About;
 use crate::grant::GATEWAY_GROUP;
 
 /// Kinds of routes that are served.
@@ -35,9 +35,8 @@ impl RouteKind {
     }
 }
 
-/// A route of any kind.
-#[derive(Debug)]
-pub(crate) struct Route {
+/// An HTTPRoute or a GRPCRoute, as written.
+pub struct Route {
     pub(crate) kind: RouteKind,
     pub(crate) key: ObjectKey,
     pub(crate) generation: Option<i64>,
@@ -48,8 +47,15 @@ pub(crate) struct Route {
     pub(crate) rules: Vec<RouteRule>,
 }
 
+/// Prints as its identity.
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Route").field("kind", &self.kind).field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
 /// A rule, as written.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct RouteRule {
     /// Empty: everything.
     pub(crate) matches: Vec<RouteMatch>,
@@ -61,7 +67,7 @@ pub(crate) struct RouteRule {
 }
 
 /// A match, as written.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct RouteMatch {
     pub(crate) path: PathCondition,
     pub(crate) method: Option<String>,
@@ -70,23 +76,39 @@ pub(crate) struct RouteMatch {
 }
 
 /// What a path must be.
-#[derive(Debug, PartialEq)]
-pub(crate) struct PathCondition {
-    /// `Exact`, `PathPrefix`, `RegularExpression`, or what nobody knows.
-    pub(crate) kind: String,
-    pub(crate) value: String,
-    /// Where it is written: `path`, or `method` of a GRPCRoute.
-    pub(crate) field: &'static str,
+#[derive(Default)]
+pub(crate) enum PathCondition {
+    /// Nothing is said of it.
+    #[default]
+    Any,
+    /// `path` of an HTTPRoute.
+    Path(HttpPath),
+    /// `method` of a GRPCRoute.
+    Method(GrpcMethod),
 }
 
-impl Default for PathCondition {
-    fn default() -> Self {
-        Self { kind: "PathPrefix".to_owned(), value: "/".to_owned(), field: "path" }
-    }
+/// `matches[].path` of an HTTPRoute.
+#[derive(Deserialize)]
+pub(crate) struct HttpPath {
+    #[serde(rename = "type", default = "path_prefix")]
+    pub(crate) kind: String,
+    #[serde(default = "root")]
+    pub(crate) value: String,
+}
+
+/// `matches[].method` of a GRPCRoute.
+#[derive(Deserialize)]
+pub(crate) struct GrpcMethod {
+    #[serde(rename = "type", default = "exact")]
+    pub(crate) kind: String,
+    #[serde(default)]
+    pub(crate) service: String,
+    #[serde(default)]
+    pub(crate) method: String,
 }
 
 /// What a header or query parameter must be.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 pub(crate) struct ValueCondition {
     #[serde(rename = "type", default = "exact")]
     pub(crate) kind: String,
@@ -94,6 +116,14 @@ pub(crate) struct ValueCondition {
     pub(crate) name: String,
     #[serde(default)]
     pub(crate) value: String,
+}
+
+fn path_prefix() -> String {
+    "PathPrefix".to_owned()
+}
+
+fn root() -> String {
+    "/".to_owned()
 }
 
 fn exact() -> String {
@@ -132,7 +162,7 @@ fn gateway_kind() -> String {
 }
 
 /// A destination, of a rule or of a mirror.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 pub(crate) struct BackendRef {
     #[serde(default)]
     pub(crate) group: String,
@@ -152,7 +182,7 @@ fn service_kind() -> String {
 }
 
 /// Durations, as written.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Timeouts {
     pub(crate) request: Option<String>,
@@ -160,7 +190,7 @@ pub(crate) struct Timeouts {
 }
 
 /// When to try again, as written.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 pub(crate) struct Retry {
     #[serde(default)]
     pub(crate) codes: Vec<i64>,
@@ -168,7 +198,14 @@ pub(crate) struct Retry {
     pub(crate) backoff: Option<String>,
 }
 
-/// The spec of a route whose matches are `M`.
+/// A route whose matches are `M`, as its JSON has it.
+#[derive(Deserialize)]
+#[serde(bound = "M: DeserializeOwned")]
+struct Object<M> {
+    metadata: ObjectMeta,
+    spec: Spec<M>,
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", bound = "M: DeserializeOwned")]
 struct Spec<M> {
@@ -190,7 +227,7 @@ struct Rule<M> {
     backend_refs: Vec<BackendRef>,
     timeouts: Option<Timeouts>,
     retry: Option<Retry>,
-    session_persistence: Option<Value>,
+    session_persistence: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -205,42 +242,31 @@ struct HttpMatch {
 }
 
 #[derive(Deserialize)]
-struct HttpPath {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    value: Option<String>,
-}
-
-#[derive(Deserialize)]
 struct GrpcMatch {
     method: Option<GrpcMethod>,
     #[serde(default)]
     headers: Vec<ValueCondition>,
 }
 
-#[derive(Deserialize)]
-struct GrpcMethod {
-    #[serde(rename = "type", default = "exact")]
-    kind: String,
-    service: Option<String>,
-    method: Option<String>,
-}
-
 impl Route {
-    /// An HTTPRoute. Without `rules` it has one that matches everything, as the CRD's default says.
-    pub(crate) fn from_http(route: &HttpRoute) -> Result<Self, Problem> {
-        let spec: Spec<HttpMatch> = read(RouteKind::Http, &route.metadata, &route.spec)?;
-        let mut model = Self::new(RouteKind::Http, &route.metadata, spec);
-        if route.spec.rules.is_none() {
-            model.rules.push(RouteRule::default());
+    /// Reads an HTTPRoute, such as a `serde_json::Value`. Without `rules` it has one that matches everything, as the CRD's default says.
+    ///
+    /// Fails on what no version of the API allows, such as a text in place of a list. The error may repeat the value it met, which may
+    /// be a credential: it is not for logs.
+    pub fn http<'de, D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        let Object { metadata, spec } = Object::<HttpMatch>::deserialize(json)?;
+        let without_rules = spec.rules.is_none();
+        let mut route = Self::new(RouteKind::Http, &metadata, spec);
+        if without_rules {
+            route.rules.push(RouteRule::default());
         }
-        Ok(model)
+        Ok(route)
     }
 
-    /// A GRPCRoute.
-    pub(crate) fn from_grpc(route: &GrpcRoute) -> Result<Self, Problem> {
-        let spec: Spec<GrpcMatch> = read(RouteKind::Grpc, &route.metadata, &route.spec)?;
-        Ok(Self::new(RouteKind::Grpc, &route.metadata, spec))
+    /// Reads a GRPCRoute; else as [`Route::http`].
+    pub fn grpc<'de, D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        let Object { metadata, spec } = Object::<GrpcMatch>::deserialize(json)?;
+        Ok(Self::new(RouteKind::Grpc, &metadata, spec))
     }
 
     fn new<M: Into<RouteMatch>>(kind: RouteKind, metadata: &ObjectMeta, spec: Spec<M>) -> Self {
@@ -260,17 +286,6 @@ impl Route {
     }
 }
 
-/// Cannot fail on what the API's types can hold, since ours are wider; should it, the route is not served and says so.
-fn read<T: DeserializeOwned>(kind: RouteKind, metadata: &ObjectMeta, spec: &impl Serialize) -> Result<T, Problem> {
-    serde_json::to_value(spec).and_then(serde_json::from_value).map_err(|error| {
-        let key = ObjectKey::of(metadata);
-        let about = About { kind: kind.as_str(), namespace: &key.namespace, name: &key.name };
-        // A type error may repeat the value it met, which may be a credential; its category is enough.
-        let message = format!("the spec cannot be read ({:?} error): compare it with the reference of {}", error.classify(), kind.as_str());
-        Finding::accepted("spec", "UnsupportedValue", message).problem(about, "Accepted")
-    })
-}
-
 impl<M: Into<RouteMatch>> From<Rule<M>> for RouteRule {
     fn from(rule: Rule<M>) -> Self {
         Self {
@@ -286,72 +301,46 @@ impl<M: Into<RouteMatch>> From<Rule<M>> for RouteRule {
 
 impl From<HttpMatch> for RouteMatch {
     fn from(given: HttpMatch) -> Self {
-        let default = PathCondition::default();
-        let path = given.path.map_or_else(PathCondition::default, |path| PathCondition {
-            kind: path.kind.unwrap_or(default.kind),
-            value: path.value.unwrap_or(default.value),
-            field: "path",
-        });
+        let path = given.path.map_or(PathCondition::Any, PathCondition::Path);
         Self { path, method: given.method, headers: given.headers, query: given.query_params }
     }
 }
 
-/// gRPC calls are `POST /package.Service/Method` (gRPC over HTTP/2, "Path"), so a method match is a path match. That the request is a POST
-/// is the backend's to check.
 impl From<GrpcMatch> for RouteMatch {
     fn from(given: GrpcMatch) -> Self {
-        let path = given.method.map_or_else(PathCondition::default, GrpcMethod::path);
+        let path = given.method.map_or(PathCondition::Any, PathCondition::Method);
         Self { path, method: None, headers: given.headers, query: Vec::new() }
-    }
-}
-
-impl GrpcMethod {
-    fn path(self) -> PathCondition {
-        let service = self.service.filter(|service| !service.is_empty());
-        let method = self.method.filter(|method| !method.is_empty());
-        let (kind, value) = match (self.kind.as_str(), service, method) {
-            ("Exact" | "RegularExpression", None, None) => return PathCondition::default(),
-            ("Exact", Some(service), Some(method)) => ("Exact", format!("/{service}/{method}")),
-            ("Exact", Some(service), None) => ("PathPrefix", format!("/{service}")),
-            ("Exact", None, Some(method)) => ("RegularExpression", format!("/[^/]+/{}", regex::escape(&method))),
-            ("RegularExpression", service, method) => {
-                let any = || "[^/]+".to_owned();
-                ("RegularExpression", format!("/(?:{})/(?:{})", service.unwrap_or_else(any), method.unwrap_or_else(any)))
-            }
-            (unknown, service, _) => (unknown, format!("/{}", service.unwrap_or_default())),
-        };
-        PathCondition { kind: kind.to_owned(), value, field: "method" }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
-    fn path(kind: &str, service: Option<&str>, method: Option<&str>) -> (String, String) {
-        let own = |text: Option<&str>| text.map(str::to_owned);
-        let path = GrpcMethod { kind: kind.to_owned(), service: own(service), method: own(method) }.path();
-        (path.kind, path.value)
+    #[test]
+    fn reads_what_nobody_knows_as_values() {
+        let spec = json!({ "rules": [{
+            "matches": [{ "path": { "type": "Glob", "value": "/*" }, "headers": [{ "type": "Fuzzy", "name": "a" }] }],
+            "filters": [{ "type": "Teleport", "teleport": { "to": 1 } }],
+            "backendRefs": [{ "name": "a", "weight": -1, "filters": [{ "type": "Teleport" }] }]
+        }] });
+        let route = Route::http(json!({ "metadata": { "name": "r" }, "spec": spec })).unwrap();
+        let [rule] = route.rules.as_slice() else { panic!("{route:?}") };
+        assert!(matches!(&rule.matches[0].path, PathCondition::Path(path) if path.kind == "Glob"));
+        assert_eq!((rule.filters[0].kind.as_str(), rule.backend_refs[0].weight), ("Teleport", Some(-1)));
     }
 
     #[test]
-    fn makes_paths_of_grpc_methods() {
-        for (given, kind, value) in [
-            (("Exact", Some("a.B"), Some("C")), "Exact", "/a.B/C"),
-            (("Exact", Some("a.B"), None), "PathPrefix", "/a.B"),
-            (("Exact", None, Some("C.D")), "RegularExpression", "/[^/]+/C\\.D"),
-            (("RegularExpression", Some("a|b"), None), "RegularExpression", "/(?:a|b)/(?:[^/]+)"),
-            (("Exact", None, None), "PathPrefix", "/"),
-            (("Fuzzy", Some("a.B"), None), "Fuzzy", "/a.B"),
-        ] {
-            assert_eq!(path(given.0, given.1, given.2), (kind.to_owned(), value.to_owned()), "{given:?}");
-        }
+    fn matches_everything_without_rules_and_nothing_with_none() {
+        let rules = |spec| Route::http(json!({ "metadata": { "name": "r" }, "spec": spec })).unwrap().rules.len();
+        assert_eq!((rules(json!({})), rules(json!({ "rules": [] }))), (1, 0));
     }
 
     #[test]
-    fn reads_filters_of_a_type_nobody_knows() {
-        let spec = serde_json::json!({ "rules": [{ "filters": [{ "type": "Teleport", "teleport": { "to": 1 } }] }] });
-        let spec: Spec<HttpMatch> = serde_json::from_value(spec).unwrap();
-        assert_eq!(spec.rules.unwrap()[0].filters[0].kind, "Teleport");
+    fn prints_no_value_of_a_manifest() {
+        let matched = json!({ "headers": [{ "name": "authorization", "value": "sk-canary" }] });
+        let route = Route::grpc(json!({ "metadata": { "name": "r" }, "spec": { "rules": [{ "matches": [matched] }] } })).unwrap();
+        assert!(!format!("{route:?}").contains("canary"));
     }
 }

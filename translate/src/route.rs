@@ -2,9 +2,11 @@
 //! served as written is kept and refuses; nothing is dropped.
 
 mod backend;
+mod expression;
 mod filter;
 mod header;
 mod matching;
+mod method;
 mod path;
 mod service;
 mod timing;
@@ -12,11 +14,11 @@ mod timing;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use policy::config::{self, PathMatch};
+use policy::config;
 use policy::{Hostname, Reason};
 
 use crate::Snapshot;
-use crate::finding::{Aspect, Finding, Findings, Problem, UNSUPPORTED_VALUE};
+use crate::finding::{Aspect, Finding, Findings, UNSUPPORTED_VALUE};
 use crate::index::Index;
 use crate::model::{BackendRef, Route, RouteKind, RouteRule};
 use crate::upstream::Upstreams;
@@ -27,8 +29,6 @@ pub(crate) struct Routes {
     pub(crate) routes: Vec<CompiledRoute>,
     /// What their rules refer to, by resource name.
     pub(crate) resources: Resources,
-    /// About routes that could not be read.
-    pub(crate) problems: Vec<Problem>,
 }
 
 /// Resources by name, each made once however many rules refer to it.
@@ -42,13 +42,11 @@ pub(crate) struct Resources {
 /// A route, ready to attach.
 #[derive(Debug)]
 pub(crate) struct CompiledRoute {
-    pub(crate) route: Route,
+    pub(crate) route: Arc<Route>,
     /// One per rule of the route, without attachments.
     pub(crate) rules: Vec<config::Rule>,
-    /// `None`: one of them cannot be read, so the route attaches nowhere rather than to more hosts than it says.
+    /// Those that can be read. `None`: none can, so the route attaches nowhere rather than to more hosts than it says.
     pub(crate) hostnames: Option<Vec<Hostname>>,
-    /// Positions of the rules that cannot be served as written.
-    pub(crate) invalid_rules: Vec<usize>,
     pub(crate) findings: Findings,
 }
 
@@ -62,45 +60,61 @@ pub(crate) enum Validity {
     None,
 }
 
+/// How much of a rule is refused because of what it says itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    Nothing,
+    /// The requests that fall to some of its backendRefs.
+    Shares,
+    Everything,
+}
+
 impl CompiledRoute {
     pub(crate) fn validity(&self) -> Validity {
-        match self.invalid_rules.len() {
-            _ if self.hostnames.is_none() => Validity::None,
-            0 => Validity::All,
-            invalid if invalid < self.rules.len() => Validity::Some,
-            _ => Validity::None,
+        let everything = self.refused(Refused::Everything).len();
+        match self.findings.first(Aspect::Accepted) {
+            None => Validity::All,
+            Some(_) if everything < self.rules.len() => Validity::Some,
+            Some(_) => Validity::None,
         }
+    }
+
+    /// Positions of the rules of which so much is refused.
+    pub(crate) fn refused(&self, extent: Refused) -> Vec<usize> {
+        self.rules.iter().enumerate().filter(|(_, rule)| refused(rule) == extent).map(|(nth, _)| nth).collect()
+    }
+}
+
+fn refused(rule: &config::Rule) -> Refused {
+    let invalid = rule.backends.iter().filter(|share| share.backend == Err(Reason::InvalidRule)).count();
+    match rule.backends.len() {
+        _ if rule.refuse.is_some() => Refused::Everything,
+        _ if invalid == 0 => Refused::Nothing,
+        all if invalid < all => Refused::Shares,
+        _ => Refused::Everything,
     }
 }
 
 pub(crate) fn compile_all(index: &Index<'_>, upstreams: &Upstreams, snapshot: &Snapshot) -> Routes {
-    let mut all = Routes::default();
-    let http = snapshot.http_routes.iter().map(|route| Route::from_http(route));
-    let grpc = snapshot.grpc_routes.iter().map(|route| Route::from_grpc(route));
-    for route in http.chain(grpc) {
-        match route {
-            Ok(route) => all.routes.push(compile(index, upstreams, &mut all.resources, route)),
-            Err(problem) => all.problems.push(problem),
-        }
-    }
-    all
+    let mut resources = Resources::default();
+    let routes = snapshot.http_routes.iter().chain(&snapshot.grpc_routes);
+    let routes = routes.map(|route| compile(index, upstreams, &mut resources, Arc::clone(route))).collect();
+    Routes { routes, resources }
 }
 
-fn compile(index: &Index<'_>, upstreams: &Upstreams, resources: &mut Resources, route: Route) -> CompiledRoute {
+fn compile(index: &Index<'_>, upstreams: &Upstreams, resources: &mut Resources, route: Arc<Route>) -> CompiledRoute {
     let findings = Findings::default();
     let mut compiler = Compiler { index, upstreams, resources, kind: route.kind, namespace: &route.key.namespace, findings };
     let hostnames = compiler.hostnames(&route.hostnames);
-    let mut rules = Vec::with_capacity(route.rules.len());
-    let mut invalid_rules = Vec::new();
-    for (nth, rule) in route.rules.iter().enumerate() {
-        let before = compiler.mistakes();
-        rules.push(config::Rule { created: route.created, route: key(&route), ..compiler.rule(nth, rule) });
-        if compiler.mistakes() > before {
-            invalid_rules.push(nth);
-        }
-    }
+    // Where one hostname cannot be read, all rules refuse under the others: without them, their requests would fall to a wider route.
+    let doubt = (compiler.mistakes() > 0).then_some(Reason::InvalidRule);
+    let rules = route.rules.iter().enumerate().map(|(nth, rule)| {
+        let compiled = compiler.rule(nth, rule);
+        config::Rule { created: route.created, route: key(&route), refuse: doubt.or(compiled.refuse), ..compiled }
+    });
+    let rules = rules.collect();
     let findings = compiler.findings;
-    CompiledRoute { route, rules, hostnames, invalid_rules, findings }
+    CompiledRoute { route, rules, hostnames, findings }
 }
 
 fn key(route: &Route) -> config::RouteKey {
@@ -131,18 +145,24 @@ impl Compiler<'_, '_> {
     }
 
     fn hostnames(&mut self, given: &[String]) -> Option<Vec<Hostname>> {
-        let parsed: Vec<_> = given.iter().map(|text| Hostname::parse(text)).collect();
-        for (nth, error) in parsed.iter().enumerate().filter_map(|(nth, one)| Some((nth, one.as_ref().err()?))) {
-            self.findings.push(Finding::accepted(format!("spec.hostnames[{nth}]"), UNSUPPORTED_VALUE, error.to_string()));
+        let mut readable = Vec::with_capacity(given.len());
+        for (nth, text) in given.iter().enumerate() {
+            match Hostname::parse(text) {
+                Ok(hostname) => readable.push(hostname),
+                Err(error) => {
+                    let message = format!("{error}; until then all requests of this route are refused");
+                    self.findings.push(Finding::accepted(format!("spec.hostnames[{nth}]"), UNSUPPORTED_VALUE, message));
+                }
+            }
         }
-        parsed.into_iter().collect::<Result<_, _>>().ok()
+        (given.is_empty() || !readable.is_empty()).then_some(readable)
     }
 
     fn rule(&mut self, nth: usize, rule: &RouteRule) -> config::Rule {
         let field = format!("spec.rules[{nth}]");
         let before = self.mistakes();
         let matches = matching::matches(&rule.matches, &field, &mut self.findings);
-        let prefixes_only = matches.iter().all(|matched| matches!(matched.path, PathMatch::Prefix(_)));
+        let prefixes_only = matching::prefixes_only(&rule.matches);
         let scope = Scope { field: &field, prefixes_only };
         let filters = self.filters(&rule.filters, scope);
         let timeouts = timing::timeouts(rule.timeouts.as_ref(), &field, &mut self.findings);

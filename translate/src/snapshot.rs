@@ -6,8 +6,6 @@ use std::sync::Arc;
 
 use gateway_api::experimental::gatewayclasses::GatewayClass;
 use gateway_api::experimental::gateways::Gateway;
-use gateway_api::experimental::grpcroutes::GrpcRoute;
-use gateway_api::experimental::httproutes::HttpRoute;
 use gateway_api::experimental::referencegrants::ReferenceGrant;
 use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -16,6 +14,7 @@ use policy::Config;
 use serde::{Serialize, Serializer};
 
 use crate::finding::Problem;
+use crate::model::Route;
 use crate::status::Statuses;
 
 /// Everything that is watched, or everything that files hold. The order within a list does not matter. Not printable: it holds Secrets.
@@ -25,10 +24,10 @@ pub struct Snapshot {
     pub gateway_classes: Vec<Arc<GatewayClass>>,
     /// Gateways of all classes.
     pub gateways: Vec<Arc<Gateway>>,
-    /// HTTPRoutes.
-    pub http_routes: Vec<Arc<HttpRoute>>,
-    /// GRPCRoutes.
-    pub grpc_routes: Vec<Arc<GrpcRoute>>,
+    /// HTTPRoutes, as [`Route::http`] reads them.
+    pub http_routes: Vec<Arc<Route>>,
+    /// GRPCRoutes, as [`Route::grpc`] reads them.
+    pub grpc_routes: Vec<Arc<Route>>,
     /// ReferenceGrants.
     pub reference_grants: Vec<Arc<ReferenceGrant>>,
     /// Namespaces, for their labels; one that is missing counts as having its name label only.

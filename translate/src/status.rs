@@ -14,7 +14,7 @@ use serde::Serialize;
 pub(crate) use problem::problems;
 
 use crate::attach::Attachments;
-use crate::class::{self, Classes, SUPPORTED_FEATURES};
+use crate::class::{Class, Classes, SUPPORTED_FEATURES};
 use crate::finding::{Aspect, Findings};
 use crate::gateway::Gateways;
 use crate::model::{ParentRef, RouteKind};
@@ -111,7 +111,7 @@ pub struct RouteParentStatus {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UpstreamStatus {
-    /// `Accepted`, `ResolvedRefs`.
+    /// `Accepted`, `ResolvedRefs`; the latter not where the Upstream is refused before its references are looked at.
     pub conditions: Vec<Condition>,
     /// For `status.statuses.NAMESPACE`, NAMESPACE being the controller's: where users of Gloo look.
     pub gloo: GlooReport,
@@ -162,10 +162,10 @@ pub(crate) fn statuses(world: &World<'_>, routes: &[CompiledRoute], attachments:
 }
 
 fn classes(world: &World<'_>) -> BTreeMap<String, GatewayClassStatus> {
-    let status = |(name, object): (&str, &gateway_api::experimental::gatewayclasses::GatewayClass)| {
-        let stamp = Stamp { now: world.now, generation: object.metadata.generation };
+    let status = |(name, class): (&str, &Class)| {
+        let stamp = Stamp { now: world.now, generation: class.generation };
         let supported_features = SUPPORTED_FEATURES.iter().map(|name| SupportedFeature { name: (*name).to_owned() }).collect();
-        let conditions = vec![stamp.judged(&class::findings(object), Aspect::Accepted)];
+        let conditions = vec![stamp.judged(&class.findings, Aspect::Accepted)];
         (name.to_owned(), GatewayClassStatus { conditions, supported_features })
     };
     world.classes.ours().map(status).collect()
@@ -173,8 +173,9 @@ fn classes(world: &World<'_>) -> BTreeMap<String, GatewayClassStatus> {
 
 fn upstream_status(world: &World<'_>, upstream: &Judged) -> UpstreamStatus {
     let stamp = Stamp { now: world.now, generation: upstream.generation };
-    let judged = |aspect| stamp.judged(&upstream.findings, aspect);
-    UpstreamStatus { conditions: vec![judged(Aspect::Accepted), judged(Aspect::ResolvedRefs)], gloo: gloo_report(&upstream.findings) }
+    let aspects = [Some(Aspect::Accepted), upstream.backend.is_ok().then_some(Aspect::ResolvedRefs)];
+    let conditions = aspects.into_iter().flatten().map(|aspect| stamp.judged(&upstream.findings, aspect)).collect();
+    UpstreamStatus { conditions, gloo: gloo_report(&upstream.findings) }
 }
 
 fn gloo_report(findings: &Findings) -> GlooReport {

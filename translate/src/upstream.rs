@@ -9,7 +9,7 @@ mod text;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crds::Upstream;
+use crds::{AuthToken, Upstream};
 use policy::Reason;
 use policy::config::{Backend, Provider, Secret};
 
@@ -55,7 +55,7 @@ pub(crate) fn judge_all(index: &Index<'_>, snapshot: &Snapshot) -> Upstreams {
 fn judge(index: &Index<'_>, upstream: &Upstream) -> Judged {
     let mut findings = Findings::default();
     findings.extend(not_understood(upstream));
-    let draft = kind_of_provider(upstream).and_then(|provider| provider::draft(provider).map_err(Refused::invalid));
+    let draft = kind_of_provider(upstream).and_then(provider::draft);
     let (backend, secret) = match draft.and_then(|draft| finish(index, upstream, draft, &mut findings)) {
         Ok((provider, secret)) => (Ok(Arc::new(Backend::Provider(provider))), secret),
         Err(refused) => {
@@ -82,7 +82,7 @@ impl Refused {
     }
 }
 
-/// The provider, if it is one that is served.
+/// The one provider, if there is one.
 fn kind_of_provider(upstream: &Upstream) -> Result<crds::Provider<'_>, Refused> {
     match (&upstream.spec.ai, upstream.spec.other_type()) {
         (None, Some(other)) => {
@@ -100,25 +100,7 @@ fn kind_of_provider(upstream: &Upstream) -> Result<crds::Provider<'_>, Refused> 
             let message = format!("spec.ai and spec.{other} are set together: keep one and give the other an Upstream of its own");
             Err(Refused::new(Reason::InvalidUpstream, &format!("spec.{other}"), INVALID, message))
         }
-        (Some(ai), None) => {
-            ai.provider().map_err(|error| Refused::new(Reason::InvalidUpstream, "spec.ai", INVALID, error.to_string())).and_then(served)
-        }
-    }
-}
-
-fn served(provider: crds::Provider<'_>) -> Result<crds::Provider<'_>, Refused> {
-    match provider {
-        crds::Provider::Bedrock(_) | crds::Provider::Multi(_) => {
-            let message =
-                format!("{} is understood, but not served yet: requests are refused; use another provider until then", provider.field());
-            Err(Refused::new(Reason::NotServedYet, &format!("spec.ai.{}", provider.field()), "NotServedYet", message))
-        }
-        crds::Provider::OpenAi(_)
-        | crds::Provider::Mistral(_)
-        | crds::Provider::Anthropic(_)
-        | crds::Provider::AzureOpenAi(_)
-        | crds::Provider::Gemini(_)
-        | crds::Provider::VertexAi(_) => Ok(provider),
+        (Some(ai), None) => ai.provider().map_err(|error| Refused::new(Reason::InvalidUpstream, "spec.ai", INVALID, error.to_string())),
     }
 }
 
@@ -131,11 +113,9 @@ fn finish(index: &Index<'_>, upstream: &Upstream, draft: provider::Draft<'_>, fi
     let address = address::of(draft.host.as_deref(), draft.custom_host, tls).map_err(below)?;
     let paths = address::overridden(draft.paths, draft.custom_host).map_err(below)?;
     let field = format!("spec.ai.{}.authToken", draft.field);
-    let source =
-        match draft.auth_token.ok_or_else(|| NO_SOURCE.to_owned()).and_then(|token| token.source().map_err(|error| error.to_string())) {
-            Ok(source) => source,
-            Err(message) => return Err(Refused::new(Reason::InvalidUpstream, &field, INVALID, message)),
-        };
+    let none = AuthToken::default();
+    let source = draft.auth_token.unwrap_or(&none).source();
+    let source = source.map_err(|error| Refused::new(Reason::InvalidUpstream, &field, INVALID, error.to_string()))?;
     let key = ObjectKey::of(&upstream.metadata);
     let place = credential::Place { upstream: &key, field: &field, hosts: [&address.host, &address.hostname] };
     let resolved = credential::resolve(index, source, place);
@@ -154,8 +134,6 @@ fn finish(index: &Index<'_>, upstream: &Upstream, draft: provider::Draft<'_>, fi
     };
     Ok((provider, resolved.secret.map(|(name, secret)| (name, Arc::new(secret)))))
 }
-
-const NO_SOURCE: &str = "authToken: no credential source is set; set exactly one of secretRef, passthrough, inline";
 
 fn is_plaintext(upstream: &Upstream, findings: &mut Findings) -> bool {
     let annotations = upstream.metadata.annotations.as_ref();

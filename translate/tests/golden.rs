@@ -14,7 +14,7 @@ use policy::{Config, Decision, Head, Permit, Reply, Table, decide, normalize_hos
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use translate::{Settings, Snapshot, Timestamp, Translation, translate};
+use translate::{ObjectKey, Route, Settings, Snapshot, Timestamp, Translation, translate};
 
 /// What a client sends and what becomes of it.
 #[derive(Debug, Deserialize)]
@@ -59,9 +59,8 @@ fn get() -> String {
 fn translates_every_golden_case_and_serves_its_requests() {
     insta::glob!("golden/*.in.yaml", |path| {
         let (tries, snapshot) = load(path);
-        let settings = Settings { implied_class: Some("keyward".to_owned()), ..Settings::default() };
-        let translation = translate(&snapshot, &settings, Timestamp::UNIX_EPOCH);
-        let wrong: Vec<String> = tries.iter().filter_map(|one| judge(&translation, one).err()).collect();
+        let translation = translated(&snapshot);
+        let wrong: Vec<String> = tries.iter().filter_map(|one| judge(&translation, &gateway(&snapshot, one), one).err()).collect();
         assert!(wrong.is_empty(), "{}:\n{}", path.display(), wrong.join("\n"));
         insta::assert_yaml_snapshot!(translation);
     });
@@ -70,18 +69,47 @@ fn translates_every_golden_case_and_serves_its_requests() {
 #[test]
 fn does_not_depend_on_the_order_of_objects() {
     for path in cases() {
-        let (_, snapshot) = load(&path);
-        let translated = |snapshot: &Snapshot| {
-            let settings = Settings { implied_class: Some("keyward".to_owned()), ..Settings::default() };
-            serde_json::to_value(translate(snapshot, &settings, Timestamp::UNIX_EPOCH)).unwrap()
-        };
-        let (forward, mut reversed) = (translated(&snapshot), snapshot);
-        reversed.gateways.reverse();
-        reversed.http_routes.reverse();
-        reversed.grpc_routes.reverse();
-        reversed.endpoint_slices.reverse();
-        reversed.upstreams.reverse();
-        assert_eq!(forward, translated(&reversed), "{}", path.display());
+        let (_, mut snapshot) = load(&path);
+        let shown = |snapshot: &Snapshot| serde_json::to_value(translated(snapshot)).unwrap();
+        let expected = shown(&snapshot);
+        for seed in 0..8 {
+            shuffle_all(&mut snapshot, seed);
+            assert_eq!(expected, shown(&snapshot), "{} {seed}", path.display());
+        }
+    }
+}
+
+fn shuffle_all(snapshot: &mut Snapshot, seed: u64) {
+    let Snapshot {
+        gateway_classes,
+        gateways,
+        http_routes,
+        grpc_routes,
+        reference_grants,
+        namespaces,
+        services,
+        endpoint_slices,
+        secrets,
+        upstreams,
+    } = snapshot;
+    shuffle(gateway_classes, seed);
+    shuffle(gateways, seed);
+    shuffle(http_routes, seed);
+    shuffle(grpc_routes, seed);
+    shuffle(reference_grants, seed);
+    shuffle(namespaces, seed);
+    shuffle(services, seed);
+    shuffle(endpoint_slices, seed);
+    shuffle(secrets, seed);
+    shuffle(upstreams, seed);
+}
+
+/// Fisher and Yates, with Knuth's linear congruence (MMIX) for the draws.
+fn shuffle<T>(list: &mut [T], seed: u64) {
+    let mut drawn = seed;
+    for at in (1..list.len()).rev() {
+        drawn = drawn.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        list.swap(at, usize::try_from(drawn >> 33).unwrap() % (at + 1));
     }
 }
 
@@ -90,12 +118,28 @@ fn shows_no_credential_anywhere() {
     for path in cases() {
         let text = std::fs::read_to_string(&path).unwrap();
         let (_, snapshot) = load(&path);
-        let translation =
-            translate(&snapshot, &Settings { implied_class: Some("keyward".to_owned()), ..Settings::default() }, Timestamp::UNIX_EPOCH);
+        let translation = translated(&snapshot);
         let shown = format!("{translation:?}{}", serde_json::to_string(&translation).unwrap());
         for word in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').filter(|word| word.len() > 3 && word.starts_with("sk-")) {
             assert!(!shown.contains(word), "{}: {word}", path.display());
         }
+    }
+}
+
+fn translated(snapshot: &Snapshot) -> Translation {
+    let settings = Settings { implied_class: Some("keyward".to_owned()), ..Settings::default() };
+    translate(snapshot, &settings, Timestamp::UNIX_EPOCH)
+}
+
+/// The Gateway that a request is for: a name that the file does not have would make every refusal come true.
+fn gateway(snapshot: &Snapshot, given: &Try) -> ObjectKey {
+    let keys: Vec<ObjectKey> = snapshot.gateways.iter().map(|gateway| ObjectKey::of(&gateway.metadata)).collect();
+    match (&given.gateway, keys.as_slice()) {
+        (Some(name), keys) => {
+            keys.iter().find(|key| key.to_string() == *name).cloned().unwrap_or_else(|| panic!("there is no Gateway {name}"))
+        }
+        (None, [only]) => only.clone(),
+        (None, several) => panic!("{} Gateways: {given:?} must name one", several.len()),
     }
 }
 
@@ -131,8 +175,8 @@ fn add(snapshot: &mut Snapshot, document: Value) {
     match document["kind"].as_str().unwrap_or_default() {
         "GatewayClass" => snapshot.gateway_classes.push(read(document)),
         "Gateway" => snapshot.gateways.push(read(document)),
-        "HTTPRoute" => snapshot.http_routes.push(read(document)),
-        "GRPCRoute" => snapshot.grpc_routes.push(read(document)),
+        "HTTPRoute" => snapshot.http_routes.push(Arc::new(Route::http(document).unwrap())),
+        "GRPCRoute" => snapshot.grpc_routes.push(Arc::new(Route::grpc(document).unwrap())),
         "ReferenceGrant" => snapshot.reference_grants.push(read(document)),
         "Namespace" => snapshot.namespaces.push(read(document)),
         "Service" => snapshot.services.push(read(document)),
@@ -186,8 +230,8 @@ struct Outcome {
     mirrors: Vec<String>,
 }
 
-fn judge(translation: &Translation, given: &Try) -> Result<(), String> {
-    let outcome = outcome(&table(translation, given), given);
+fn judge(translation: &Translation, gateway: &ObjectKey, given: &Try) -> Result<(), String> {
+    let outcome = outcome(&table(translation, gateway), given);
     let wrong = |what: &str| Err(format!("{} {}{}: {what}, got {outcome:?}", given.method, given.host, given.path));
     if outcome.text != given.expect {
         return wrong(&format!("expected {:?}", given.expect));
@@ -216,17 +260,14 @@ fn joined(headers: &HeaderMap, name: &str) -> String {
     values.collect::<Vec<_>>().join(",")
 }
 
-/// The proxy's own reading of what was translated.
-fn table(translation: &Translation, given: &Try) -> Table {
-    let config: Config = match &given.gateway {
-        Some(name) => {
-            translation.configs.iter().find(|(key, _)| key.to_string() == *name).map(|(_, config)| config.clone()).unwrap_or_default()
-        }
-        None => translation.configs.values().next().cloned().unwrap_or_default(),
-    };
-    let decoded = wire::decode(&wire::encode(&config).unwrap()).unwrap();
+/// The proxy's own reading of what was translated; empty for a Gateway that has no configuration.
+fn table(translation: &Translation, gateway: &ObjectKey) -> Table {
+    let config: Config = translation.configs.get(gateway).cloned().unwrap_or_default();
+    let decoded = wire::decode(wire::encode(&config).unwrap().as_bytes()).unwrap();
     assert_eq!(decoded, config);
-    Table::compile(&decoded).unwrap()
+    let table = Table::compile(&decoded).unwrap();
+    assert!(table.problems().is_empty(), "{:?}", table.problems());
+    table
 }
 
 fn outcome(table: &Table, given: &Try) -> Outcome {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use gateway_api::experimental::gateways as api;
 
 use super::listener::Protocol;
-use crate::finding::{Finding, Findings};
+use crate::finding::{Finding, Findings, UNSUPPORTED_VALUE};
 use crate::grant::GATEWAY_GROUP;
 use crate::model::RouteKind;
 
@@ -36,7 +36,7 @@ enum Test {
     NotIn(Vec<String>),
     Exists,
     DoesNotExist,
-    /// An operator we do not know: it holds for nobody.
+    /// What cannot be read holds for nobody.
     Never,
 }
 
@@ -64,7 +64,7 @@ impl AllowedNamespaces {
 
 fn selector(given: Option<&api::GatewayListenersAllowedRoutesNamespacesSelector>, field: &str, findings: &mut Findings) -> Selector {
     let Some(given) = given else {
-        findings.push(Finding::accepted(field, "UnsupportedValue", "from: Selector needs a selector; without one no route may attach"));
+        findings.push(Finding::accepted(field, UNSUPPORTED_VALUE, "from: Selector needs a selector; without one no route may attach"));
         return Selector { requirements: vec![Requirement { key: String::new(), test: Test::Never }], ..Selector::default() };
     };
     let expressions = given.match_expressions.iter().flatten().enumerate();
@@ -79,19 +79,26 @@ fn requirement(
     field: &str,
     findings: &mut Findings,
 ) -> Requirement {
-    let values = given.values.clone().unwrap_or_default();
-    let test = match given.operator.as_str() {
-        "In" => Test::In(values),
-        "NotIn" => Test::NotIn(values),
-        "Exists" => Test::Exists,
-        "DoesNotExist" => Test::DoesNotExist,
-        other => {
-            let message = format!("operator {other:?} is not known: use In, NotIn, Exists or DoesNotExist; until then no route may attach");
-            findings.push(Finding::accepted(format!("{field}.operator"), "UnsupportedValue", message));
-            Test::Never
-        }
-    };
+    let test = test(&given.operator, given.values.clone().unwrap_or_default()).unwrap_or_else(|(below, what)| {
+        let message = format!("{what}; until then no route may attach");
+        findings.push(Finding::accepted(format!("{field}{below}"), UNSUPPORTED_VALUE, message));
+        Test::Never
+    });
     Requirement { key: given.key.clone(), test }
+}
+
+/// "If the operator is In or NotIn, the values array must be non-empty. If the operator is Exists or DoesNotExist, the values array must be
+/// empty" (LabelSelectorRequirement.values).
+fn test(operator: &str, values: Vec<String>) -> Result<Test, (&'static str, &'static str)> {
+    match (operator, values.is_empty()) {
+        ("In", false) => Ok(Test::In(values)),
+        ("NotIn", false) => Ok(Test::NotIn(values)),
+        ("Exists", true) => Ok(Test::Exists),
+        ("DoesNotExist", true) => Ok(Test::DoesNotExist),
+        ("In" | "NotIn", true) => Err((".values", "the operators In and NotIn need values: add them")),
+        ("Exists" | "DoesNotExist", false) => Err((".values", "the operators Exists and DoesNotExist take no values: remove them")),
+        _ => Err((".operator", "the operator is not known: use In, NotIn, Exists or DoesNotExist")),
+    }
 }
 
 impl Selector {
@@ -116,14 +123,14 @@ impl Requirement {
 /// The kinds a listener admits: what its protocol can carry, narrowed by `allowedRoutes.kinds`. "If an implementation does not support
 /// or recognize this resource type, it MUST set the `ResolvedRefs` condition to False … with the `InvalidRouteKinds` reason".
 pub(super) fn allowed_kinds(
-    protocol: &Protocol,
+    protocol: Protocol,
     routes: Option<&api::GatewayListenersAllowedRoutes>,
     field: &str,
     findings: &mut Findings,
 ) -> Vec<RouteKind> {
     let possible: &[RouteKind] = match protocol {
         Protocol::Http | Protocol::Https => &[RouteKind::Http, RouteKind::Grpc],
-        Protocol::Tls | Protocol::Tcp | Protocol::Udp | Protocol::Unknown(_) => &[],
+        Protocol::Tls | Protocol::Tcp | Protocol::Udp | Protocol::Unknown => &[],
     };
     let asked = routes.and_then(|routes| routes.kinds.as_deref()).unwrap_or_default();
     if asked.is_empty() || possible.is_empty() {
@@ -166,7 +173,10 @@ mod tests {
     }
 
     #[test]
-    fn admits_nobody_by_an_unknown_operator() {
+    fn admits_nobody_by_what_cannot_be_read() {
+        for (operator, values) in [("In", 0), ("NotIn", 0), ("Exists", 1), ("DoesNotExist", 1), ("Like", 1), ("", 0)] {
+            assert!(test(operator, vec!["prod".to_owned(); values]).is_err(), "{operator}");
+        }
         assert!(!selects(Test::Never, &[("env", "prod")]) && !selects(Test::Never, &[]));
     }
 

@@ -1,18 +1,24 @@
 //! `tls.certificateRefs`: from references to certificates that can be served. What is in a Secret never gets into a message.
 
+use std::sync::LazyLock;
+
 use gateway_api::experimental::gateways as api;
 use k8s_openapi::api::core::v1::Secret;
 use policy::{Token, config};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
 use crate::ObjectKey;
-use crate::finding::{Finding, Findings};
+use crate::finding::{Finding, Findings, UNSUPPORTED_VALUE};
 use crate::grant::{self, GATEWAY_GROUP, Referent, Referrer};
 use crate::index::Index;
 
 const INVALID_REF: &str = "InvalidCertificateRef";
+
+/// Which kinds of keys can be served.
+static PROVIDER: LazyLock<CryptoProvider> = LazyLock::new(rustls::crypto::aws_lc_rs::default_provider);
 
 /// The usable certificates of an HTTPS listener, by resource name.
 pub(super) fn of_listener(
@@ -24,7 +30,7 @@ pub(super) fn of_listener(
 ) -> Vec<(String, config::Secret)> {
     if tls.is_some_and(|tls| tls.mode == Some(api::GatewayListenersTlsMode::Passthrough)) {
         let message = "an HTTPS listener terminates TLS: use mode Terminate";
-        findings.push(Finding::accepted(format!("{field}.tls.mode"), "UnsupportedValue", message));
+        findings.push(Finding::accepted(format!("{field}.tls.mode"), UNSUPPORTED_VALUE, message));
     }
     let references = tls.and_then(|tls| tls.certificate_refs.as_deref()).unwrap_or_default();
     if references.is_empty() {
@@ -85,7 +91,7 @@ pub(crate) fn check(chain: &str, key: &Token) -> Result<(), String> {
     let certificates = certificates.ok_or("holds no valid PEM certificate under tls.crt")?;
     let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes()).map_err(|_| "holds no valid PEM private key under tls.key")?;
     let owned = certificates.into_iter().map(CertificateDer::into_owned).collect();
-    match CertifiedKey::from_der(owned, key, &rustls::crypto::aws_lc_rs::default_provider()) {
+    match CertifiedKey::from_der(owned, key, &PROVIDER) {
         Ok(_) => Ok(()),
         Err(rustls::Error::InconsistentKeys(_)) => {
             Err("holds a tls.key that does not belong to its tls.crt: create it anew from one pair".to_owned())

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::listener::{Listener, Protocol};
-use crate::finding::{Aspect, Finding};
+use crate::finding::{Finding, UNSUPPORTED_VALUE};
 
 /// What can share a port. UDP has ports of its own, and what we do not know is refused anyway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,12 +15,12 @@ enum Family {
     Raw,
 }
 
-fn family(protocol: &Protocol) -> Option<Family> {
+fn family(protocol: Protocol) -> Option<Family> {
     match protocol {
         Protocol::Http => Some(Family::Plain),
         Protocol::Https | Protocol::Tls => Some(Family::Encrypted),
         Protocol::Tcp => Some(Family::Raw),
-        Protocol::Udp | Protocol::Unknown(_) => None,
+        Protocol::Udp | Protocol::Unknown => None,
     }
 }
 
@@ -35,24 +35,19 @@ pub(super) fn mark(listeners: &mut [Listener]) {
 
 fn conflict(listeners: &[Listener], nth: usize) -> Option<Finding> {
     let own = listeners.get(nth)?;
-    let family_of_own = family(&own.protocol)?;
+    let family_of_own = family(own.protocol)?;
     let others = || listeners.iter().enumerate().filter(|(at, other)| *at != nth && other.port == own.port).map(|(_, other)| other);
-    if let Some(other) = others().find(|other| family(&other.protocol).is_some_and(|family| family != family_of_own)) {
+    if let Some(other) = others().find(|other| family(other.protocol).is_some_and(|family| family != family_of_own)) {
         let message = format!("port {} is also used by listener {} with protocol {}", own.port, other.name, other.protocol.as_str());
         let message = format!("{message}: neither is served; give one of them another port");
         return Some(Finding::conflict(format!("{}.protocol", own.field), "ProtocolConflict", message));
     }
-    let mut same = others().filter(|other| family(&other.protocol).is_some() && is_hostname_valid(other));
-    let same = same.find(|other| is_hostname_valid(own) && other.hostname == own.hostname)?;
-    let hostname = own.hostname.as_ref().map_or_else(|| "all hostnames".to_owned(), |hostname| format!("hostname {hostname}"));
+    // A hostname that cannot be read is nobody's: it must not take a sound listener out of service.
+    let hostname = own.hostname.as_ref().ok()?;
+    let same = others().find(|other| family(other.protocol).is_some() && other.hostname.as_ref() == Ok(hostname))?;
+    let hostname = hostname.as_ref().map_or_else(|| "all hostnames".to_owned(), |hostname| format!("hostname {hostname}"));
     let message = format!("listener {} has the same port and {hostname}: neither is served; change or remove one of them", same.name);
     Some(Finding::conflict(format!("{}.hostname", own.field), "HostnameConflict", message))
-}
-
-/// A hostname that could not be read must not count as none, or it would take a sound listener out of service.
-fn is_hostname_valid(listener: &Listener) -> bool {
-    let field = format!("{}.hostname", listener.field);
-    listener.findings.mistakes(Aspect::Accepted).all(|finding| finding.field != field)
 }
 
 /// Names tell listeners apart for routes and proxies; the API server sees to it that they are unique, files may not.
@@ -63,6 +58,6 @@ fn mark_names(listeners: &mut [Listener]) {
     }
     for listener in listeners.iter_mut().filter(|listener| times.get(&listener.name).is_some_and(|times| *times > 1)) {
         let message = format!("several listeners have the name {}: none of them is served; give each its own", listener.name);
-        listener.findings.push(Finding::accepted(format!("{}.name", listener.field), "UnsupportedValue", message));
+        listener.findings.push(Finding::accepted(format!("{}.name", listener.field), UNSUPPORTED_VALUE, message));
     }
 }

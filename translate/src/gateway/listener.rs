@@ -1,12 +1,12 @@
 //! One listener: protocol, port, hostname, certificates, and which routes may attach. Conflicts between listeners are next door.
 
 use gateway_api::experimental::gateways as api;
-use policy::{Hostname, config};
+use policy::{Hostname, HostnameError, config};
 
 use super::allowed::{AllowedNamespaces, allowed_kinds};
 use super::{LISTENERS, certificate};
 use crate::ObjectKey;
-use crate::finding::{Aspect, Finding, Findings};
+use crate::finding::{Aspect, Finding, Findings, UNSUPPORTED_VALUE};
 use crate::index::Index;
 use crate::model::RouteKind;
 
@@ -19,7 +19,8 @@ pub(crate) struct Listener {
     /// As written; it is a usable port where the listener is served.
     pub(crate) port: i32,
     pub(crate) protocol: Protocol,
-    pub(crate) hostname: Option<Hostname>,
+    /// `None`: all. One that cannot be read is no hostname at all, and must not count as none.
+    pub(crate) hostname: Result<Option<Hostname>, HostnameError>,
     /// Kinds of routes that may attach.
     pub(crate) kinds: Vec<RouteKind>,
     /// Namespaces from which they may.
@@ -30,7 +31,7 @@ pub(crate) struct Listener {
 }
 
 /// What a listener is to speak.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Http,
     Https,
@@ -40,7 +41,7 @@ pub(crate) enum Protocol {
     Tcp,
     /// Known to Gateway API, not served yet.
     Udp,
-    Unknown(String),
+    Unknown,
 }
 
 impl Protocol {
@@ -51,30 +52,42 @@ impl Protocol {
             "TLS" => Self::Tls,
             "TCP" => Self::Tcp,
             "UDP" => Self::Udp,
-            other => Self::Unknown(other.to_owned()),
+            _ => Self::Unknown,
         }
     }
 
-    pub(crate) fn as_str(&self) -> &str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Http => "HTTP",
             Self::Https => "HTTPS",
             Self::Tls => "TLS",
             Self::Tcp => "TCP",
             Self::Udp => "UDP",
-            Self::Unknown(other) => other,
+            Self::Unknown => "unknown",
         }
     }
 }
 
 impl Listener {
-    /// What it speaks, when it is valid, alone on its port and hostname, and has what it needs.
+    /// Whether it is valid, and alone on its port and hostname.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.findings.first(Aspect::Accepted).is_none() && self.findings.first(Aspect::Conflicted).is_none()
+    }
+
+    /// What it speaks, when it is sound and has what it needs.
     pub(crate) fn served(&self) -> Option<config::Protocol> {
-        let sound = self.findings.first(Aspect::Accepted).is_none() && self.findings.first(Aspect::Conflicted).is_none();
+        self.speaks().filter(|protocol| match protocol {
+            config::Protocol::Http => self.is_sound(),
+            config::Protocol::Https => self.is_sound() && !self.certificates.is_empty(),
+        })
+    }
+
+    /// What connections to it begin with, whether or not it is served.
+    pub(crate) fn speaks(&self) -> Option<config::Protocol> {
         match self.protocol {
-            Protocol::Http if sound => Some(config::Protocol::Http),
-            Protocol::Https if sound && !self.certificates.is_empty() => Some(config::Protocol::Https),
-            Protocol::Http | Protocol::Https | Protocol::Tls | Protocol::Tcp | Protocol::Udp | Protocol::Unknown(_) => None,
+            Protocol::Http => Some(config::Protocol::Http),
+            Protocol::Https | Protocol::Tls => Some(config::Protocol::Https),
+            Protocol::Tcp | Protocol::Udp | Protocol::Unknown => None,
         }
     }
 }
@@ -88,7 +101,7 @@ pub(super) fn judge_all(index: &Index<'_>, gateway: &ObjectKey, spec: &api::Gate
 fn judge(index: &Index<'_>, gateway: &ObjectKey, spec: &api::GatewaySpec, given: &api::GatewayListeners, field: String) -> Listener {
     let mut findings = Findings::default();
     let protocol = Protocol::parse(&given.protocol);
-    findings.extend(protocol_findings(&protocol, &field));
+    findings.extend(protocol_finding(protocol, &field));
     findings.extend(port_finding(given.port, &field));
     let hostname = hostname(given.hostname.as_deref(), &field, &mut findings);
     let certificates = match protocol {
@@ -96,18 +109,18 @@ fn judge(index: &Index<'_>, gateway: &ObjectKey, spec: &api::GatewaySpec, given:
             findings.extend(client_certificates(spec, given.port, &field));
             certificate::of_listener(index, gateway, given.tls.as_ref(), &field, &mut findings)
         }
-        Protocol::Http | Protocol::Tls | Protocol::Tcp | Protocol::Udp | Protocol::Unknown(_) => Vec::new(),
+        Protocol::Http | Protocol::Tls | Protocol::Tcp | Protocol::Udp | Protocol::Unknown => Vec::new(),
     };
-    let kinds = allowed_kinds(&protocol, given.allowed_routes.as_ref(), &field, &mut findings);
+    let kinds = allowed_kinds(protocol, given.allowed_routes.as_ref(), &field, &mut findings);
     let namespaces = AllowedNamespaces::of(given.allowed_routes.as_ref(), &field, &mut findings);
     Listener { field, name: given.name.clone(), port: given.port, protocol, hostname, kinds, namespaces, certificates, findings }
 }
 
-fn protocol_findings(protocol: &Protocol, field: &str) -> Option<Finding> {
+fn protocol_finding(protocol: Protocol, field: &str) -> Option<Finding> {
     let message = match protocol {
         Protocol::Http | Protocol::Https => return None,
         Protocol::Tls | Protocol::Tcp | Protocol::Udp => format!("protocol {} is not served yet: use HTTP or HTTPS", protocol.as_str()),
-        Protocol::Unknown(other) => format!("protocol {other:?} is not known: use HTTP or HTTPS"),
+        Protocol::Unknown => "the protocol is not known: use HTTP or HTTPS".to_owned(),
     };
     Some(Finding::accepted(format!("{field}.protocol"), "UnsupportedProtocol", message))
 }
@@ -118,14 +131,11 @@ fn port_finding(port: i32, field: &str) -> Option<Finding> {
 }
 
 /// An empty hostname is as good as none ("if unspecified, all hostnames are matched"; the Go type cannot tell them apart).
-fn hostname(text: Option<&str>, field: &str, findings: &mut Findings) -> Option<Hostname> {
-    match Hostname::parse(text.filter(|text| !text.is_empty())?) {
-        Ok(hostname) => Some(hostname),
-        Err(error) => {
-            findings.push(Finding::accepted(format!("{field}.hostname"), "UnsupportedValue", error.to_string()));
-            None
-        }
-    }
+fn hostname(text: Option<&str>, field: &str, findings: &mut Findings) -> Result<Option<Hostname>, HostnameError> {
+    let hostname = text.filter(|text| !text.is_empty()).map(Hostname::parse).transpose();
+    let finding = |error: &HostnameError| Finding::accepted(format!("{field}.hostname"), UNSUPPORTED_VALUE, error.to_string());
+    findings.extend(hostname.as_ref().err().map(finding));
+    hostname
 }
 
 /// A Gateway that demands client certificates must not be served without asking for them, so its HTTPS listeners are refused until we can.
@@ -135,5 +145,5 @@ fn client_certificates(spec: &api::GatewaySpec, port: i32, field: &str) -> Optio
     let demanded = of_port.map_or(frontend.default.validation.is_some(), |one| one.tls.validation.is_some());
     let message = "spec.tls.frontend demands client certificates, which are not verified yet: this listener is not served; \
                    remove the validation for its port to serve it without";
-    demanded.then(|| Finding::accepted(field, "UnsupportedValue", message))
+    demanded.then(|| Finding::accepted(field, UNSUPPORTED_VALUE, message))
 }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::BackendRef;
 
 /// A filter of any type: the body that its type names, if it is there.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Filter {
     #[serde(rename = "type", default)]
@@ -19,7 +19,7 @@ pub(crate) struct Filter {
 }
 
 /// Header changes.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 pub(crate) struct HeaderModifier {
     #[serde(default)]
     pub(crate) set: Vec<Header>,
@@ -29,7 +29,7 @@ pub(crate) struct HeaderModifier {
     pub(crate) remove: Vec<String>,
 }
 
-/// A header to write. Not printable: its value may be a credential.
+/// A header to write.
 #[derive(Deserialize)]
 pub(crate) struct Header {
     #[serde(default)]
@@ -38,14 +38,8 @@ pub(crate) struct Header {
     pub(crate) value: String,
 }
 
-impl std::fmt::Debug for Header {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Header").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
 /// A redirect.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RequestRedirect {
     pub(crate) scheme: Option<String>,
@@ -56,13 +50,13 @@ pub(crate) struct RequestRedirect {
 }
 
 /// A rewrite.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 pub(crate) struct UrlRewrite {
     pub(crate) hostname: Option<String>,
     pub(crate) path: Option<PathModifier>,
 }
 
-/// A new path. Not printable: a query in it may hold a key.
+/// A new path.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PathModifier {
@@ -72,14 +66,8 @@ pub(crate) struct PathModifier {
     pub(crate) replace_prefix_match: Option<String>,
 }
 
-impl std::fmt::Debug for PathModifier {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PathModifier").field("kind", &self.kind).finish_non_exhaustive()
-    }
-}
-
 /// A mirror and its share.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RequestMirror {
     pub(crate) backend_ref: BackendRef,
@@ -88,14 +76,14 @@ pub(crate) struct RequestMirror {
 }
 
 /// `numerator / denominator`, the latter 100 by default.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 pub(crate) struct Fraction {
     pub(crate) numerator: i64,
     pub(crate) denominator: Option<i64>,
 }
 
 /// Cross-origin resource sharing.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Cors {
     #[serde(default)]

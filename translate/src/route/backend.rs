@@ -24,7 +24,7 @@ impl Compiler<'_, '_> {
     /// The name of the backend, which is then among the resources; or the reason with which its share is refused.
     pub(super) fn resolve(&mut self, reference: &BackendRef, field: &str) -> Result<String, Reason> {
         let found = match (reference.group.as_str(), reference.kind.as_str()) {
-            ("", "Service") => self.service(reference, field),
+            ("", "Service") => self.service(reference),
             (GLOO_GROUP, "Upstream") => return self.upstream(reference, field),
             (group, kind) => Err(Miss {
                 reason: "InvalidKind",
@@ -50,12 +50,9 @@ impl Compiler<'_, '_> {
         }
     }
 
-    fn service(&mut self, reference: &BackendRef, field: &str) -> Result<String, Miss> {
+    fn service(&mut self, reference: &BackendRef) -> Result<String, Miss> {
         let key = self.permitted(reference)?;
         let found = service::find(self.index, &key, reference.port, self.kind)?;
-        if let Some(warning) = found.warning {
-            self.findings.push(Finding::refs_warning(field, "UnsupportedProtocol", warning));
-        }
         let (index, port) = (self.index, found.port);
         let endpoints = self.resources.endpoints.entry(found.endpoints.clone());
         endpoints.or_insert_with(|| Arc::new(service::endpoints(index.slices(&key), port)));

@@ -2,7 +2,9 @@
 //! requests that would have been processed by that filter MUST receive a HTTP error response" (HTTPRouteFilter.extensionRef): so does
 //! every filter that cannot be served.
 
-use http::{HeaderName, HeaderValue, Method};
+use std::net::Ipv6Addr;
+
+use http::{HeaderName, Method};
 use policy::Hostname;
 use policy::config::{Cors, Filters, Mirror, PathChange, Redirect, Rewrite};
 
@@ -19,7 +21,7 @@ impl Compiler<'_, '_> {
             let seen = given.iter().take(nth).any(|earlier| earlier.kind == filter.kind);
             let outcome = match filter.kind.as_str() {
                 "RequestMirror" => self.mirror(filter, &field).map(|mirror| filters.mirrors.extend(mirror)),
-                kind if seen => Err(Flaw::new(".type", format!("filter {kind} may be used once: merge the two"))),
+                _ if seen => Err(Flaw::new(".type", "a filter of this type may be used once: merge the two")),
                 _ => add(&mut filters, filter, scope),
             };
             if let Err(flaw) = outcome {
@@ -57,12 +59,14 @@ fn add(filters: &mut Filters, filter: &model::Filter, scope: Scope<'_>) -> Resul
         }
         "URLRewrite" => filters.rewrite = part(filter.url_rewrite.as_ref(), "urlRewrite", |given| rewrite(given, scope))?,
         "CORS" => filters.cors = Some(part(filter.cors.as_ref(), "cors", cors)?),
-        other => {
-            let message = format!("filter {other:?} is not served: remove it; until then requests of this rule are refused");
-            return Err(Flaw::new(".type", message));
-        }
+        known @ ("ExtensionRef" | "ExternalAuth") => return Err(not_served(&format!("filter {known}"))),
+        _ => return Err(not_served("a filter of this type")),
     }
     Ok(())
+}
+
+fn not_served(what: &str) -> Flaw {
+    Flaw::new(".type", format!("{what} is not served: remove it; until then requests that it is for are refused"))
 }
 
 fn body<'m, M>(given: Option<&'m M>, name: &str) -> Result<&'m M, Flaw> {
@@ -89,8 +93,8 @@ fn share(given: &model::RequestMirror) -> Result<(u32, u32), Flaw> {
 
 fn redirect(given: &model::RequestRedirect, scope: Scope<'_>) -> Result<Redirect, Flaw> {
     let scheme = given.scheme.as_deref();
-    if let Some(other) = scheme.filter(|scheme| !matches!(*scheme, "http" | "https")) {
-        return Err(Flaw::new(".scheme", format!("scheme {other:?} is not served: use http or https")));
+    if scheme.is_some_and(|scheme| !matches!(scheme, "http" | "https")) {
+        return Err(Flaw::new(".scheme", "the scheme is not served: use http or https"));
     }
     let port = |port: i64| u16::try_from(port).ok().filter(|port| *port > 0);
     let status = given.status_code.unwrap_or(302);
@@ -119,7 +123,7 @@ fn rewrite(given: &model::UrlRewrite, scope: Scope<'_>) -> Result<Rewrite, Flaw>
 fn precise_hostname(text: &str) -> Result<String, Flaw> {
     match Hostname::parse(text) {
         Ok(hostname) if hostname.wildcard_suffix().is_none() => Ok(hostname.as_str().to_owned()),
-        Ok(_) => Err(Flaw::new(".hostname", format!("{text:?} has a wildcard: name one host"))),
+        Ok(_) => Err(Flaw::new(".hostname", "the hostname has a wildcard: name one host")),
         Err(error) => Err(Flaw::new(".hostname", error.to_string())),
     }
 }
@@ -131,7 +135,7 @@ fn path_change(given: &model::PathModifier, scope: Scope<'_>) -> Result<PathChan
         "ReplacePrefixMatch" => {
             Err(Flaw::new(".type", "ReplacePrefixMatch needs a matched prefix: give every match of the rule a path of type PathPrefix"))
         }
-        other => Err(Flaw::new(".type", format!("path type {other:?} is not known: use ReplaceFullPath or ReplacePrefixMatch"))),
+        _ => Err(Flaw::new(".type", "the path type is not known: use ReplaceFullPath or ReplacePrefixMatch")),
     };
     change.map_err(|flaw| flaw.under(".path"))
 }
@@ -153,15 +157,15 @@ fn prefix(given: &model::PathModifier) -> Result<PathChange, Flaw> {
 fn new_path(path: &str, below: &str) -> Result<(), Flaw> {
     match path::flaw(path) {
         None => Ok(()),
-        Some(flaw) => Err(Flaw::new(below, format!("path {:?} {flaw}", path::printable(path)))),
+        Some(flaw) => Err(Flaw::new(below, format!("the path {flaw}"))),
     }
 }
 
 fn cors(given: &model::Cors) -> Result<Cors, Flaw> {
     all(&given.allow_origins, ".allowOrigins", is_origin, "an origin: use scheme://host[:port], scheme://*.host or *")?;
-    all(&given.allow_methods, ".allowMethods", |text| Method::from_bytes(text.as_bytes()).is_ok(), "an HTTP method")?;
-    all(&given.allow_headers, ".allowHeaders", |text| HeaderName::try_from(text).is_ok(), "a header name")?;
-    all(&given.expose_headers, ".exposeHeaders", |text| HeaderName::try_from(text).is_ok(), "a header name")?;
+    all(&given.allow_methods, ".allowMethods", |text| Method::from_bytes(text.as_bytes()).is_ok(), "an HTTP method: use one such as GET")?;
+    all(&given.allow_headers, ".allowHeaders", is_header, "a header name: use letters, digits and '-'")?;
+    all(&given.expose_headers, ".exposeHeaders", is_header, "a header name: use letters, digits and '-'")?;
     // "maxAge … defaults to 5" (seconds, HTTPCORSFilter.maxAge).
     let max_age = given.max_age.unwrap_or(5);
     Ok(Cors {
@@ -178,12 +182,50 @@ fn cors(given: &model::Cors) -> Result<Cors, Flaw> {
 fn all(given: &[String], below: &str, is_valid: fn(&str) -> bool, what: &str) -> Result<(), Flaw> {
     match given.iter().position(|text| !is_valid(text)) {
         None => Ok(()),
-        Some(nth) => Err(Flaw::new(format!("{below}[{nth}]"), format!("{:?} is not {what}", given[nth]))),
+        Some(nth) => Err(Flaw::new(format!("{below}[{nth}]"), format!("not {what}"))),
     }
 }
 
+fn is_header(text: &str) -> bool {
+    HeaderName::try_from(text).is_ok()
+}
+
+/// "The `Origin` consists of a scheme and a host, with an optional port … Valid values for scheme are: `http` and `https`"
+/// (HTTPCORSFilter.allowOrigins): no user, no path.
 fn is_origin(text: &str) -> bool {
-    text == "*"
-        || (text.split_once("://").is_some_and(|(scheme, host)| !scheme.is_empty() && !host.is_empty())
-            && HeaderValue::try_from(text).is_ok())
+    let Some((scheme, authority)) = text.split_once("://") else { return text == "*" };
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        Some(_) | None => (authority, None),
+    };
+    let is_port = |port: &str| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
+    let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_host = host == "*" || Hostname::parse(host).is_ok() || address.is_some_and(|ip| ip.parse::<Ipv6Addr>().is_ok());
+    matches!(scheme, "http" | "https") && is_host && port.is_none_or(is_port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_origins_and_nothing_else() {
+        for good in ["*", "https://a.com", "http://a.com:8080", "https://*.a.com", "https://*", "http://[::1]:80", "http://10.0.0.1"] {
+            assert!(is_origin(good), "{good}");
+        }
+        for bad in [
+            "",
+            "a.com",
+            "https://",
+            "https://u:p@a.com",
+            "https://a.com/",
+            "https://a.com:x",
+            "https://a.com:",
+            "ftp://a.com",
+            "http://a.com:0",
+            "https://[::1",
+        ] {
+            assert!(!is_origin(bad), "{bad}");
+        }
+    }
 }

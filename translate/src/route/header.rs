@@ -42,7 +42,7 @@ fn literal(given: &Header) -> Result<HeaderLiteral, Flaw> {
     if HeaderValue::try_from(given.value.as_str()).is_err() {
         return Err(Flaw::new(
             ".value",
-            format!("the value of header {name:?} has a character that cannot stand in a header, such as a line break"),
+            format!("the value of header {name} has a character that cannot stand in a header, such as a line break"),
         ));
     }
     let value = match is_credential_header(&name) {
@@ -56,10 +56,10 @@ fn name(text: &str) -> Result<String, Flaw> {
     match HeaderName::try_from(text) {
         Ok(name) if NOT_TO_CHANGE.contains(&name.as_str()) => Err(Flaw::new(
             "",
-            format!("header {text:?} must not be changed by a filter: for the host use URLRewrite, and leave framing to the proxy"),
+            format!("header {name} must not be changed by a filter: for the host use URLRewrite, and leave framing to the proxy"),
         )),
         Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err(Flaw::new("", format!("{text:?} is not a header name"))),
+        Err(_) => Err(Flaw::new("", "not a header name: use letters, digits and '-'")),
     }
 }
 

@@ -1,13 +1,16 @@
 //! `rules[].matches`. A condition that cannot be read is a finding, and its rule refuses. What then selects the refusing rule errs on the
-//! wide side: a request that the author meant for this rule must not fall through to a less specific one.
+//! wide side and keeps its rank: a request that the author meant for this rule must not fall through to a less specific one.
 
 use http::{HeaderName, Method};
 use policy::Token;
 use policy::config::{Match, PathMatch, StringMatch, ValueMatch};
 
-use super::path;
+use super::{expression, method, path};
 use crate::finding::{Findings, Flaw};
 use crate::model::{PathCondition, RouteMatch, ValueCondition};
+
+/// Any value at all.
+const ANYTHING: &str = "(?s).*";
 
 /// The matches of a rule, at least one: "If no matches are specified, the default is a prefix path match on '/'" (HTTPRouteRule.matches).
 pub(super) fn matches(given: &[RouteMatch], field: &str, findings: &mut Findings) -> Vec<Match> {
@@ -18,16 +21,22 @@ pub(super) fn matches(given: &[RouteMatch], field: &str, findings: &mut Findings
     given.iter().enumerate().map(one).collect()
 }
 
+/// Whether every match has a prefix that a filter can replace.
+pub(super) fn prefixes_only(given: &[RouteMatch]) -> bool {
+    given.iter().all(|one| match &one.path {
+        PathCondition::Any => true,
+        PathCondition::Path(path) => path.kind == "PathPrefix",
+        PathCondition::Method(_) => false,
+    })
+}
+
 fn compile(given: &RouteMatch, field: &str, findings: &mut Findings) -> Match {
     let mut flaws = Vec::new();
     let compiled = Match {
-        path: path(&given.path).unwrap_or_else(|flaw| {
-            flaws.push(flaw.under(&format!(".{}", given.path.field)));
-            wider(&given.path)
-        }),
-        method: given.method.as_deref().and_then(|text| keep(method(text), ".method", &mut flaws)),
-        headers: values(&given.headers, header, ".headers", &mut flaws),
-        query: values(&given.query, parameter, ".queryParams", &mut flaws),
+        path: path_condition(&given.path, &mut flaws),
+        method: given.method.as_deref().and_then(|text| keep(http_method(text), ".method", &mut flaws)),
+        headers: values(&given.headers, header_name, ".headers", &mut flaws),
+        query: values(&given.query, parameter_name, ".queryParams", &mut flaws),
     };
     findings.extend(flaws.into_iter().map(|flaw| flaw.accepted(field)));
     compiled
@@ -37,108 +46,90 @@ fn keep<T>(judged: Result<T, Flaw>, below: &str, flaws: &mut Vec<Flaw>) -> Optio
     judged.map_err(|flaw| flaws.push(flaw.under(below))).ok()
 }
 
-fn path(given: &PathCondition) -> Result<PathMatch, Flaw> {
-    let value = &given.value;
-    let sound = |path: fn(String) -> PathMatch| match path::flaw(value) {
-        None => Ok(path(value.clone())),
-        Some(flaw) => Err(Flaw::new(".value", format!("path {:?} {flaw}", path::printable(value)))),
-    };
-    match given.kind.as_str() {
-        "Exact" => sound(PathMatch::Exact),
-        "PathPrefix" => sound(PathMatch::Prefix),
-        "RegularExpression" => regex(value).map(|()| PathMatch::Regex(value.clone())),
-        other => Err(Flaw::new(".type", format!("match type {other:?} is not known: use Exact, PathPrefix or RegularExpression"))),
+fn path_condition(given: &PathCondition, flaws: &mut Vec<Flaw>) -> PathMatch {
+    match given {
+        PathCondition::Any => PathMatch::default(),
+        PathCondition::Path(given) => {
+            keep(path::condition(given), ".path", flaws).unwrap_or_else(|| path::everything_below(path::readable(given)))
+        }
+        PathCondition::Method(given) => {
+            keep(method::condition(given), ".method", flaws).unwrap_or_else(|| path::everything_below(&method::readable(given)))
+        }
     }
 }
 
-/// A prefix of every path that an unreadable condition could have meant.
-fn wider(given: &PathCondition) -> PathMatch {
-    let literal = match given.kind.as_str() {
-        "Exact" | "PathPrefix" => given.value.split(|c: char| !c.is_ascii_graphic() || matches!(c, '?' | '#')).next(),
-        _ if given.value.contains('|') => None,
-        _ => given.value.split(|c: char| !c.is_ascii_graphic() || r"\.+*?()[]{}^$#".contains(c)).next().and_then(whole_elements),
-    };
-    PathMatch::Prefix(format!("/{}", literal.unwrap_or_default().trim_start_matches('/')))
-}
-
-/// Up to the last slash: what follows may be repeated or optional.
-fn whole_elements(literal: &str) -> Option<&str> {
-    literal.rsplit_once('/').map(|(elements, _)| elements)
-}
-
-fn method(text: &str) -> Result<String, Flaw> {
+fn http_method(text: &str) -> Result<String, Flaw> {
     match Method::from_bytes(text.as_bytes()) {
         Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err(Flaw::new("", format!("{text:?} is not an HTTP method"))),
+        Err(_) => Err(Flaw::new("", "not an HTTP method: use one such as GET or POST")),
     }
 }
 
-type Judge = fn(&ValueCondition) -> Result<ValueMatch, Flaw>;
-
-fn values(given: &[ValueCondition], judge: Judge, below: &str, flaws: &mut Vec<Flaw>) -> Vec<ValueMatch> {
-    given.iter().enumerate().filter_map(|(nth, one)| keep(judge(one), &format!("{below}[{nth}]"), flaws)).collect()
-}
-
-fn header(given: &ValueCondition) -> Result<ValueMatch, Flaw> {
-    match HeaderName::try_from(given.name.as_str()) {
-        Ok(_) => Ok(ValueMatch { name: given.name.clone(), value: string(given)? }),
-        Err(_) => Err(Flaw::new(".name", format!("{:?} is not a header name", given.name))),
+/// The conditions whose name can be read. One whose value cannot holds for every value, so that it still counts.
+fn values(given: &[ValueCondition], name: fn(&str) -> Result<(), Flaw>, below: &str, flaws: &mut Vec<Flaw>) -> Vec<ValueMatch> {
+    let mut values = Vec::with_capacity(given.len());
+    for (nth, one) in given.iter().enumerate() {
+        let below = format!("{below}[{nth}]");
+        if keep(name(&one.name), &below, flaws).is_some() {
+            let value = keep(value(one), &below, flaws).unwrap_or_else(|| StringMatch::Regex(ANYTHING.to_owned()));
+            values.push(ValueMatch { name: one.name.clone(), value });
+        }
     }
+    values
 }
 
-fn parameter(given: &ValueCondition) -> Result<ValueMatch, Flaw> {
-    match given.name.is_empty() {
-        false => Ok(ValueMatch { name: given.name.clone(), value: string(given)? }),
+fn header_name(text: &str) -> Result<(), Flaw> {
+    HeaderName::try_from(text).map(drop).map_err(|_| Flaw::new(".name", "not a header name: use letters, digits and '-'"))
+}
+
+fn parameter_name(text: &str) -> Result<(), Flaw> {
+    match text.is_empty() {
+        false => Ok(()),
         true => Err(Flaw::new(".name", "a query parameter needs a name")),
     }
 }
 
-fn string(given: &ValueCondition) -> Result<StringMatch, Flaw> {
+/// A value that may be a credential is compared as a whole and hidden; an expression could not be.
+fn value(given: &ValueCondition) -> Result<StringMatch, Flaw> {
+    let is_credential = policy::is_credential_header(&given.name) || policy::is_credential_parameter(&given.name);
     match given.kind.as_str() {
-        "Exact" if policy::is_credential_header(&given.name) => Ok(StringMatch::Sensitive(Token::new(given.value.clone()))),
+        "Exact" if is_credential => Ok(StringMatch::Sensitive(Token::new(given.value.clone()))),
         "Exact" => Ok(StringMatch::Exact(given.value.clone())),
-        "RegularExpression" => regex(&given.value).map(|()| StringMatch::Regex(given.value.clone())),
-        other => Err(Flaw::new(".type", format!("match type {other:?} is not known: use Exact or RegularExpression"))),
+        "RegularExpression" if is_credential => {
+            Err(Flaw::new(".type", "expressions on what may be a credential are not served: use type Exact, whose value is kept hidden"))
+        }
+        "RegularExpression" => {
+            expression::judge(&given.value).map(|()| StringMatch::Regex(given.value.clone())).map_err(|flaw| flaw.under(".value"))
+        }
+        _ => Err(Flaw::new(".type", "the match type is not known: use Exact or RegularExpression")),
     }
-}
-
-/// Whether the proxy will be able to compile it: anchored at both ends, and of limited size since strangers write it.
-fn regex(pattern: &str) -> Result<(), Flaw> {
-    policy::whole(pattern).map(drop).map_err(|error| {
-        let error = error.to_string();
-        let last = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
-        Flaw::new(".value", format!("not a regular expression that can be used: {last} (syntax: https://docs.rs/regex, no look-around)"))
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn condition(kind: &str, value: &str) -> PathCondition {
-        PathCondition { kind: kind.into(), value: value.into(), field: "path" }
+    fn condition(kind: &str, name: &str, value: &str) -> ValueCondition {
+        ValueCondition { kind: kind.into(), name: name.into(), value: value.into() }
     }
 
     #[test]
-    fn widens_what_it_cannot_read_to_a_prefix_that_covers_it() {
-        for (kind, value, expected) in [
-            ("RegularExpression", "/api/v[0-9", "/api"),
-            ("RegularExpression", "/a/b?(", "/a"),
-            ("RegularExpression", "/a|/b(", "/"),
-            ("RegularExpression", "(", "/"),
-            ("RegularExpression", ".*(", "/"),
-            ("Exact", "a/b", "/a/b"),
-            ("PathPrefix", "/a?key=x", "/a"),
-            ("Exact", "/a b", "/a"),
-            ("Glob", "/a/*", "/a"),
-        ] {
-            assert!(path(&condition(kind, value)).is_err() || kind == "Exact" || kind == "PathPrefix", "{value}");
-            assert_eq!(wider(&condition(kind, value)), PathMatch::Prefix(expected.into()), "{kind} {value}");
+    fn hides_what_may_be_a_credential() {
+        for name in ["Authorization", "x-api-key", "key", "access_token"] {
+            let value = value(&condition("Exact", name, "sk-canary")).unwrap();
+            assert!(matches!(&value, StringMatch::Sensitive(token) if token.expose() == "sk-canary"), "{name}");
         }
+        assert!(value(&condition("RegularExpression", "authorization", "Bearer sk-.*")).is_err());
     }
 
     #[test]
-    fn refuses_expressions_that_take_too_much_memory() {
-        assert!(regex("(a{1000}){1000}").is_err());
+    fn a_condition_that_cannot_be_read_still_counts() {
+        let given = [condition("RegularExpression", "x-a", "("), condition("Fuzzy", "x-b", "b"), condition("Exact", "x c", "c")];
+        let mut flaws = Vec::new();
+        let values = values(&given, header_name, ".headers", &mut flaws);
+        let anything = StringMatch::Regex(ANYTHING.into());
+        assert!(values.iter().all(|one| one.value == anything), "{values:?}");
+        let fields: Vec<&str> = flaws.iter().map(|flaw| flaw.below.as_str()).collect();
+        assert_eq!((values.len(), fields), (2, vec![".headers[0].value", ".headers[1].type", ".headers[2].name"]));
     }
 }

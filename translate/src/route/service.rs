@@ -22,7 +22,6 @@ pub(super) struct Found<'s> {
     pub(super) endpoints: String,
     pub(super) protocol: AppProtocol,
     pub(super) port: &'s ServicePort,
-    pub(super) warning: Option<String>,
 }
 
 pub(super) fn find<'s>(index: &Index<'s>, key: &ObjectKey, port: Option<i64>, kind: RouteKind) -> Result<Found<'s>, Miss> {
@@ -41,16 +40,23 @@ pub(super) fn find<'s>(index: &Index<'s>, key: &ObjectKey, port: Option<i64>, ki
         return miss("BackendNotFound", format!("the reference to Service {key} needs a port: add one of its ports"));
     };
     let ports = service.spec.as_ref().and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
-    let Some(found) = ports.iter().find(|one| i64::from(one.port) == port) else {
+    // A number may stand for TCP and for UDP, as DNS has it.
+    let named = || ports.iter().filter(|one| i64::from(one.port) == port);
+    let Some(found) = named().find(|one| is_tcp(one)).or_else(|| named().next()) else {
         return miss("BackendNotFound", format!("Service {key} has no port {port}: correct the reference"));
     };
-    if let Some(other) = found.protocol.as_deref().filter(|protocol| *protocol != "TCP") {
-        return miss("UnsupportedProtocol", format!("port {port} of Service {key} is of protocol {other}: HTTP needs TCP"));
+    if !is_tcp(found) {
+        return miss("UnsupportedProtocol", format!("port {port} of Service {key} is not of protocol TCP, which HTTP needs"));
     }
     let endpoints = format!("Service/{key}/{port}");
-    let (protocol, by_kind) = protocol(found.app_protocol.as_deref(), kind);
+    let (protocol, by_kind) = protocol(found.app_protocol.as_deref(), kind)
+        .map_err(|what| Miss { reason: "UnsupportedProtocol", message: format!("port {port} of Service {key} {what}") })?;
     let name = if by_kind { format!("{endpoints}/h2c") } else { endpoints.clone() };
-    Ok(Found { name, endpoints, protocol, port: found, warning: plaintext_warning(found, key) })
+    Ok(Found { name, endpoints, protocol, port: found })
+}
+
+fn is_tcp(port: &ServicePort) -> bool {
+    port.protocol.as_deref().is_none_or(|protocol| protocol == "TCP")
 }
 
 fn is_external_name(service: &Service) -> bool {
@@ -58,19 +64,20 @@ fn is_external_name(service: &Service) -> bool {
 }
 
 /// What a port speaks, and whether that follows from the route's kind alone: gRPC needs HTTP/2, and a Service that says nothing of a
-/// GRPCRoute's backend means it. WebSocket is HTTP/1.1 (GEP-1911).
-fn protocol(app_protocol: Option<&str>, kind: RouteKind) -> (AppProtocol, bool) {
+/// GRPCRoute's backend means it. WebSocket is HTTP/1.1 (GEP-1911). "If a Route is not able to send traffic to the backend using the
+/// specified protocol then the backend is considered invalid" (HTTPBackendRef).
+fn protocol(app_protocol: Option<&str>, kind: RouteKind) -> Result<(AppProtocol, bool), &'static str> {
     match (app_protocol, kind) {
-        (Some("kubernetes.io/h2c"), _) => (AppProtocol::H2c, false),
-        (Some("kubernetes.io/ws" | "kubernetes.io/wss"), _) | (_, RouteKind::Http) => (AppProtocol::Http1, false),
-        (_, RouteKind::Grpc) => (AppProtocol::H2c, true),
+        (Some("https" | "kubernetes.io/wss"), _) => {
+            Err("asks for TLS in its appProtocol, and connections to pods are not encrypted yet: offer a port in clear")
+        }
+        (Some("kubernetes.io/ws"), RouteKind::Grpc) => {
+            Err("speaks WebSocket by its appProtocol, and gRPC needs HTTP/2: refer to another port")
+        }
+        (Some("kubernetes.io/h2c"), _) => Ok((AppProtocol::H2c, false)),
+        (_, RouteKind::Http) => Ok((AppProtocol::Http1, false)),
+        (_, RouteKind::Grpc) => Ok((AppProtocol::H2c, true)),
     }
-}
-
-fn plaintext_warning(port: &ServicePort, key: &ObjectKey) -> Option<String> {
-    let encrypted = port.app_protocol.as_deref().filter(|protocol| matches!(*protocol, "https" | "kubernetes.io/wss"))?;
-    let number = port.port;
-    Some(format!("port {number} of Service {key} says appProtocol {encrypted}, but connections to pods are not encrypted yet"))
 }
 
 /// The ready addresses of a port, sorted, each once. Slices that the API server filled and slices written by hand look the same.

@@ -56,9 +56,9 @@ fn judge_retry(given: &model::Retry) -> Result<Retry, Flaw> {
     })
 }
 
-fn millis(text: &str) -> Result<u64, String> {
+fn millis(text: &str) -> Result<u64, &'static str> {
     let duration = text.parse::<gateway_api::Duration>().ok().and_then(|duration| u64::try_from(duration.as_millis()).ok());
-    duration.ok_or_else(|| format!("{text:?} is not a duration: write hours, minutes, seconds and milliseconds like 1h30m10s500ms"))
+    duration.ok_or("not a duration: write hours, minutes, seconds and milliseconds like 1h30m10s500ms")
 }
 
 #[cfg(test)]

@@ -25,13 +25,9 @@ fn name(listener: &Listener) -> &str {
     &listener.name
 }
 
-fn is_valid(listener: &Listener) -> bool {
-    listener.findings.first(Aspect::Accepted).is_none() && listener.findings.first(Aspect::Conflicted).is_none()
-}
-
 /// With some listeners invalid the Gateway is accepted all the same, with a reason that says so (`GatewayReasonListenersNotValid`).
 fn accepted(stamp: Stamp, gateway: &Gateway) -> Condition {
-    let invalid: Vec<&str> = gateway.listeners.iter().filter(|listener| !is_valid(listener)).map(name).collect();
+    let invalid: Vec<&str> = gateway.listeners.iter().filter(|listener| !listener.is_sound()).map(name).collect();
     if gateway.findings.first(Aspect::Accepted).is_some() || (invalid.is_empty() && !gateway.listeners.is_empty()) {
         return stamp.judged(&gateway.findings, Aspect::Accepted);
     }

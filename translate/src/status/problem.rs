@@ -2,27 +2,26 @@
 
 use super::World;
 use crate::attach::{Attachments, Parent};
-use crate::class;
 use crate::finding::{About, Aspect, Finding, Findings, Problem};
 use crate::gateway::Gateway;
-use crate::route::{CompiledRoute, Routes, Validity};
+use crate::route::{CompiledRoute, Validity};
 
 /// Sorted by object; within one, in the order in which they were found.
-pub(crate) fn problems(world: &World<'_>, routes: &Routes, attachments: &Attachments) -> Vec<Problem> {
+pub(crate) fn problems(world: &World<'_>, routes: &[CompiledRoute], attachments: &Attachments) -> Vec<Problem> {
     let mut all: Vec<Problem> = Vec::new();
-    for (name, object) in world.classes.ours() {
-        all.extend(of(About { kind: "GatewayClass", namespace: "", name }, &class::findings(object)));
+    for (name, class) in world.classes.ours() {
+        all.extend(of(About { kind: "GatewayClass", namespace: "", name }, &class.findings));
     }
     for (key, gateway) in &world.gateways.ours {
         all.extend(of_gateway(About { kind: "Gateway", namespace: &key.namespace, name: &key.name }, gateway));
     }
-    for (route, parents) in routes.routes.iter().zip(&attachments.parents) {
+    for (route, parents) in routes.iter().zip(&attachments.parents) {
         all.extend(of_route(route, parents));
     }
     for (key, upstream) in world.upstreams {
         all.extend(of(About { kind: "Upstream", namespace: &key.namespace, name: &key.name }, &upstream.findings));
     }
-    all.extend(world.gateways.problems.iter().chain(&routes.problems).chain(&attachments.problems).cloned());
+    all.extend(world.gateways.problems.iter().chain(&attachments.problems).cloned());
     all.sort_by(|a, b| (&a.kind, &a.namespace, &a.name).cmp(&(&b.kind, &b.namespace, &b.name)));
     all
 }

@@ -9,7 +9,7 @@ use crate::ObjectKey;
 use crate::attach::{Attachments, Parent};
 use crate::finding::{Aspect, UNSUPPORTED_VALUE};
 use crate::model::RouteKind;
-use crate::route::{CompiledRoute, Validity};
+use crate::route::{CompiledRoute, Refused, Validity};
 
 pub(super) fn statuses(
     world: &World<'_>,
@@ -46,8 +46,13 @@ fn partially_invalid(stamp: Stamp, route: &CompiledRoute, parent: &Parent) -> Op
     if parent.finding.is_some() || route.validity() != Validity::Some {
         return None;
     }
-    let rules: Vec<String> = route.invalid_rules.iter().map(usize::to_string).collect();
     let (_, why) = route.findings.failing(Aspect::Accepted)?;
-    let message = format!("Dropped Rule(s) {}, whose requests are refused: {why}", rules.join(", "));
-    Some(stamp.condition("PartiallyInvalid", true, UNSUPPORTED_VALUE, message))
+    let dropped = |extent, what: &str| {
+        let rules: Vec<String> = route.refused(extent).iter().map(usize::to_string).collect();
+        (!rules.is_empty()).then(|| format!("Dropped Rule(s) {}{what} refused", rules.join(", ")))
+    };
+    let wholly = dropped(Refused::Everything, ": all of their requests are");
+    let partly = dropped(Refused::Shares, " in part: the requests that fall to an invalid backendRef are");
+    let dropped: Vec<String> = wholly.into_iter().chain(partly).collect();
+    Some(stamp.condition("PartiallyInvalid", true, UNSUPPORTED_VALUE, format!("{}.\n{why}", dropped.join(". "))))
 }

@@ -16,6 +16,10 @@ use crate::index::Index;
 /// The key under which Gloo's guide keeps the token.
 const AUTHORIZATION: &str = "Authorization";
 
+/// Types of Secrets that hold tokens. Any other has a use of its own, such as a TLS key or a ServiceAccount's token, and an Upstream must
+/// not carry it to a provider.
+const TOKEN_TYPES: [&str; 3] = ["", "Opaque", "gloo.solo.io/header"];
+
 /// Whose credential it is, and where it would go.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place<'a> {
@@ -104,6 +108,10 @@ fn find(index: &Index<'_>, reference: &SecretRef, place: Place<'_>) -> Result<Fo
     };
     bound(secret, &key, place)?;
     let invalid = |message| Miss { refuse: Reason::SecretMalformed, reason: "InvalidSecret", message };
+    if !TOKEN_TYPES.contains(&secret.type_.as_deref().unwrap_or_default()) {
+        let message = format!("Secret {key} is of a type that is for something else than tokens: put the token into one of type Opaque");
+        return Err(invalid(message));
+    }
     let (data_key, bytes) = value(secret, &key).map_err(invalid)?;
     let text = std::str::from_utf8(&bytes.0)
         .map_err(|_| invalid(format!("key {data_key} of Secret {key} is not UTF-8 text: put the token there")))?;

@@ -2,10 +2,10 @@
 //! port in kgateway, and the providers' own API references for the paths.
 
 use crds::{Anthropic, AuthToken, AzureOpenAi, CustomHost, Gemini, JsonSchemaName, Mistral, OpenAi, Publisher, VertexAi};
-use policy::ProviderKind;
 use policy::config::ProviderPaths;
+use policy::{ProviderKind, Reason};
 
-use super::{address, text};
+use super::{Refused, address, text};
 use crate::finding::{Finding, Flaw};
 
 /// The API version that Anthropic documents, where the Upstream names none.
@@ -33,8 +33,8 @@ pub(super) struct Draft<'u> {
     pub(super) warnings: Vec<Finding>,
 }
 
-/// The draft of a provider that is served. The flaw's field is below `spec.ai`.
-pub(super) fn draft(provider: crds::Provider<'_>) -> Result<Draft<'_>, Flaw> {
+/// The draft of a provider that is served.
+pub(super) fn draft(provider: crds::Provider<'_>) -> Result<Draft<'_>, Refused> {
     let field = provider.field();
     let draft = match provider {
         crds::Provider::OpenAi(given) => Ok(openai(given)),
@@ -43,13 +43,21 @@ pub(super) fn draft(provider: crds::Provider<'_>) -> Result<Draft<'_>, Flaw> {
         crds::Provider::AzureOpenAi(given) => azure_openai(given),
         crds::Provider::Gemini(given) => gemini(given),
         crds::Provider::VertexAi(given) => vertex_ai(given),
-        crds::Provider::Bedrock(_) | crds::Provider::Multi(_) => Err(Flaw::new("", format!("{field} is not served yet"))),
+        crds::Provider::Bedrock(_) | crds::Provider::Multi(_) => {
+            let message = format!("{field} is understood, but not served yet: requests are refused; use another provider until then");
+            return Err(Refused::new(Reason::NotServedYet, &format!("spec.ai.{field}"), "NotServedYet", message));
+        }
     };
-    draft.map_err(|flaw| flaw.under(&format!(".{field}")))
+    draft.map_err(|flaw| Refused::invalid(flaw.under(&format!(".{field}"))))
 }
 
-fn paths(keep: &[&str], chat: String) -> ProviderPaths {
-    ProviderPaths { keep: keep.iter().map(|prefix| (*prefix).to_owned()).collect(), chat, ..ProviderPaths::default() }
+fn paths<K: Into<String>>(keep: impl IntoIterator<Item = K>, chat: String) -> ProviderPaths {
+    ProviderPaths { keep: keep.into_iter().map(Into::into).collect(), chat, ..ProviderPaths::default() }
+}
+
+/// `version` and the versions that clients use, each once: of what an Upstream names, all versions are the client's choice.
+fn versions<'v>(version: &'v str, known: [&'v str; 2]) -> impl Iterator<Item = &'v str> {
+    std::iter::once(version).chain(known.into_iter().filter(move |known| *known != version))
 }
 
 fn openai(given: &OpenAi) -> Draft<'_> {
@@ -59,7 +67,7 @@ fn openai(given: &OpenAi) -> Draft<'_> {
         host: Some("api.openai.com".to_owned()),
         auth_token: given.auth_token.as_ref(),
         custom_host: given.custom_host.as_ref(),
-        paths: paths(&["/v1/"], "/v1/chat/completions".to_owned()),
+        paths: paths(["/v1/"], "/v1/chat/completions".to_owned()),
         model: text::set(&given.model).map(str::to_owned),
         version: None,
         warnings: Vec::new(),
@@ -73,7 +81,7 @@ fn mistral(given: &Mistral) -> Draft<'_> {
         host: Some("api.mistral.ai".to_owned()),
         auth_token: given.auth_token.as_ref(),
         custom_host: given.custom_host.as_ref(),
-        paths: paths(&["/v1/"], "/v1/chat/completions".to_owned()),
+        paths: paths(["/v1/"], "/v1/chat/completions".to_owned()),
         model: text::set(&given.model).map(str::to_owned),
         version: None,
         warnings: Vec::new(),
@@ -87,7 +95,7 @@ fn anthropic(given: &Anthropic) -> Result<Draft<'_>, Flaw> {
         host: Some("api.anthropic.com".to_owned()),
         auth_token: given.auth_token.as_ref(),
         custom_host: given.custom_host.as_ref(),
-        paths: paths(&["/v1/"], "/v1/messages".to_owned()),
+        paths: paths(["/v1/"], "/v1/messages".to_owned()),
         model: text::set(&given.model).map(str::to_owned),
         version: Some(text::or(&given.version, ANTHROPIC_VERSION, "version")?.to_owned()),
         warnings: Vec::new(),
@@ -95,10 +103,13 @@ fn anthropic(given: &Anthropic) -> Result<Draft<'_>, Flaw> {
 }
 
 /// <https://learn.microsoft.com/azure/ai-services/openai/reference>: the deployment stands for the model, and `api-version` is required.
+/// A client may not choose another deployment, nor what is not of a deployment.
 fn azure_openai(given: &AzureOpenAi) -> Result<Draft<'_>, Flaw> {
     let deployment = text::needed(&given.deployment_name, "deploymentName")?;
     let version = text::needed(&given.api_version, "apiVersion")?;
-    let mut paths = paths(&["/openai/"], format!("/openai/deployments/{deployment}/chat/completions"));
+    let own = format!("/openai/deployments/{deployment}/");
+    let chat = format!("{own}chat/completions");
+    let mut paths = paths([own], chat);
     paths.query = Some(("api-version".to_owned(), version.to_owned()));
     Ok(Draft {
         kind: ProviderKind::AzureOpenai,
@@ -124,7 +135,7 @@ fn azure_host(given: &AzureOpenAi) -> Result<Option<String>, Flaw> {
     address::name(bare.strip_suffix('/').unwrap_or(bare), ".endpoint").map(Some)
 }
 
-/// <https://ai.google.dev/api/generate-content>
+/// <https://ai.google.dev/api/generate-content>: a client may choose what to ask of the model, and not another model.
 fn gemini(given: &Gemini) -> Result<Draft<'_>, Flaw> {
     let version = text::or(&given.api_version, GEMINI_VERSION, "apiVersion")?;
     let model = text::needed(&given.model, "model")?;
@@ -134,23 +145,32 @@ fn gemini(given: &Gemini) -> Result<Draft<'_>, Flaw> {
         host: Some("generativelanguage.googleapis.com".to_owned()),
         auth_token: given.auth_token.as_ref(),
         custom_host: given.custom_host.as_ref(),
-        paths: paths(&["/v1/models", "/v1beta/models", "/v1beta/openai/"], format!("/{version}/models/{model}:generateContent")),
+        paths: paths(
+            versions(version, ["v1", "v1beta"]).map(|version| format!("/{version}/models/{model}:")),
+            format!("/{version}/models/{model}:generateContent"),
+        ),
         model: None,
         version: None,
         warnings: Vec::new(),
     })
 }
 
-/// <https://cloud.google.com/vertex-ai/docs/reference/rest>
+/// <https://cloud.google.com/vertex-ai/docs/reference/rest>: a client may choose what is of the project in its location.
 fn vertex_ai(given: &VertexAi) -> Result<Draft<'_>, Flaw> {
     let location = text::needed(&given.location, "location")?;
+    let version = text::or(&given.api_version, VERTEX_VERSION, "apiVersion")?;
+    let project = text::needed(&given.project_id, "projectId")?;
+    let own = format!("projects/{project}/locations/{location}/");
     Ok(Draft {
         kind: ProviderKind::VertexAi,
         field: "vertexAi",
         host: Some(vertex_host(location)?),
         auth_token: given.auth_token.as_ref(),
         custom_host: given.custom_host.as_ref(),
-        paths: paths(&["/v1/projects/", "/v1beta1/projects/"], vertex_path(given, location)?),
+        paths: paths(
+            versions(version, ["v1", "v1beta1"]).map(|version| format!("/{version}/{own}")),
+            format!("/{version}/{own}{}", vertex_model(given)?),
+        ),
         model: None,
         version: None,
         warnings: json_schema_warning(given).into_iter().collect(),
@@ -166,16 +186,14 @@ fn vertex_host(location: &str) -> Result<String, Flaw> {
 }
 
 /// `modelPath` is the verb behind the model ("The model path to route to. Defaults to the Gemini model path, `generateContent`").
-fn vertex_path(given: &VertexAi, location: &str) -> Result<String, Flaw> {
-    let version = text::or(&given.api_version, VERTEX_VERSION, "apiVersion")?;
-    let project = text::needed(&given.project_id, "projectId")?;
+fn vertex_model(given: &VertexAi) -> Result<String, Flaw> {
     let model = text::needed(&given.model, "model")?;
     let verb = text::or(&given.model_path, "generateContent", "modelPath")?.trim_start_matches(':');
     let publisher = match &given.publisher {
         None | Some(Publisher::Google) => "google".to_owned(),
         Some(Publisher::Other(other)) => text::segment(other, "publisher")?.to_ascii_lowercase(),
     };
-    Ok(format!("/{version}/projects/{project}/locations/{location}/publishers/{publisher}/models/{model}:{verb}"))
+    Ok(format!("publishers/{publisher}/models/{model}:{verb}"))
 }
 
 fn json_schema_warning(given: &VertexAi) -> Option<Finding> {

@@ -1,6 +1,8 @@
 //! Judging text that becomes part of a path or a host name: what a manifest says must not be able to change what the rest of a request
 //! means.
 
+use http::uri::PathAndQuery;
+
 use crate::finding::Flaw;
 
 /// A protobuf string: empty is as good as absent.
@@ -43,14 +45,16 @@ pub(super) fn path(text: &str, below: &str) -> Result<(), Flaw> {
             flaw("has a space, a control character, a '%' or a character outside ASCII")
         }
         () if text.contains("//") || policy::check_path(text).is_err() => flaw("has an empty, '.' or '..' element"),
+        () if PathAndQuery::try_from(text).is_err() => flaw("is too long or has a character, such as '<', that must be percent-encoded"),
         () => Ok(()),
     }
 }
 
 /// The query of a full path: no credential in it, since a manifest is no place for one and `authToken` is.
 pub(super) fn query(text: &str, below: &str) -> Result<(), Flaw> {
-    if !text.bytes().all(|b| b.is_ascii_graphic()) || text.contains(['#', '%', ';']) {
-        return Err(Flaw::new(below, "the query has a space, a control character, '#', '%', ';' or a character outside ASCII"));
+    let sound = PathAndQuery::try_from(format!("/?{text}")).is_ok() && text.bytes().all(|b| b.is_ascii_graphic());
+    if !sound || text.contains(['#', '%', ';']) {
+        return Err(Flaw::new(below, "the query has a space, '#', '%', ';' or another character that must be percent-encoded"));
     }
     match text.split('&').find(|pair| policy::is_credential_parameter(pair)) {
         None => Ok(()),
@@ -84,5 +88,13 @@ mod tests {
             assert!(!flaw.message.contains("canary"), "{flaw:?}");
         }
         assert_eq!(query("api-version=2024-02-01&alt=sse", ".fullPath"), Ok(()));
+    }
+
+    #[test]
+    fn refuses_what_no_request_could_carry() {
+        for bad in ["a", "/a b", "/a<b", "/`", "/a//b", "/a/../b", "/a?b"] {
+            assert!(path(bad, "").is_err(), "{bad}");
+        }
+        assert!(query("a=<b>", "").is_err() && query("a=\"b", "").is_err());
     }
 }
