@@ -4,6 +4,7 @@ use std::future::Future;
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 /// A runtime; ends, with everything on it, when dropped.
 pub(crate) struct Background {
@@ -26,5 +27,13 @@ impl Background {
     /// Runs a future to its end and blocks the calling thread for it.
     pub(crate) fn run<F: Future>(&self, future: F) -> F::Output {
         self.handle.block_on(future)
+    }
+
+    /// Starts something and goes on.
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        self.handle.spawn(future)
     }
 }

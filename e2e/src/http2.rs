@@ -89,7 +89,7 @@ impl Http2 {
     /// Sends a request and goes on. Aborting the handle gives the stream up.
     pub fn spawn(&self, request: Request<Payload>) -> JoinHandle<anyhow::Result<Http2Answer>> {
         let sender = self.sender.clone();
-        self.run(async { tokio::spawn(exchange(sender, request)) })
+        self.background.spawn(exchange(sender, request))
     }
 
     /// Sends a request and waits for the head of its answer. Dropping that gives the stream up.

@@ -174,7 +174,7 @@ pub struct Filters {
     pub response: HeaderChanges,
     /// Answer with a redirect instead of forwarding.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub redirect: Option<Redirect>,
+    pub redirect: Option<Box<Redirect>>,
     /// Change host or path on the way.
     #[serde(skip_serializing_if = "Rewrite::is_empty")]
     pub rewrite: Rewrite,
@@ -183,7 +183,7 @@ pub struct Filters {
     pub mirrors: Vec<Mirror>,
     /// Answer browsers' cross-origin questions.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cors: Option<Cors>,
+    pub cors: Option<Box<Cors>>,
 }
 
 /// Header changes, in the order set, add, remove.

@@ -17,8 +17,8 @@ pub(crate) struct CompiledFilters {
 
 #[derive(Debug)]
 struct RareFilters {
-    redirect: Option<Redirect>,
-    cors: Option<Cors>,
+    redirect: Option<Box<Redirect>>,
+    cors: Option<Box<Cors>>,
 }
 
 #[derive(Debug, Default)]
@@ -58,11 +58,11 @@ impl CompiledFilters {
     }
 
     pub(crate) fn redirect(&self) -> Option<&Redirect> {
-        self.rare.as_deref()?.redirect.as_ref()
+        self.rare.as_deref()?.redirect.as_deref()
     }
 
     pub(crate) fn cors(&self) -> Option<&Cors> {
-        self.rare.as_deref()?.cors.as_ref()
+        self.rare.as_deref()?.cors.as_deref()
     }
 }
 

@@ -55,10 +55,10 @@ fn add(filters: &mut Filters, filter: &model::Filter, scope: Scope<'_>) -> Resul
         }
         "RequestRedirect" => {
             let redirect = part(filter.request_redirect.as_ref(), "requestRedirect", |given| redirect(given, scope))?;
-            filters.redirect = Some(redirect);
+            filters.redirect = Some(Box::new(redirect));
         }
         "URLRewrite" => filters.rewrite = part(filter.url_rewrite.as_ref(), "urlRewrite", |given| rewrite(given, scope))?,
-        "CORS" => filters.cors = Some(part(filter.cors.as_ref(), "cors", cors)?),
+        "CORS" => filters.cors = Some(Box::new(part(filter.cors.as_ref(), "cors", cors)?)),
         known @ ("ExtensionRef" | "ExternalAuth") => return Err(not_served(&format!("filter {known}"))),
         _ => return Err(not_served("a filter of this type")),
     }
