@@ -9,6 +9,10 @@ const TAIL: usize = 16 * 1024;
 /// A line of a stream longer than this is not read.
 const LONGEST_LINE: usize = 64 * 1024;
 
+/// A usage object is shorter, and a piece of an answer has fewer of them: a hostile provider must not keep us busy.
+const LONGEST_USAGE: usize = 4 * 1024;
+const MOST_HITS: usize = 64;
+
 /// What a provider says it counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
@@ -105,8 +109,8 @@ impl UsageReader {
 
     /// Later counts replace earlier ones: streams repeat them as they grow.
     fn scan(&mut self, text: &[u8]) {
-        for at in memmem::find_iter(text, br#""usage"#) {
-            let Some(counts) = counts(&text[at..]) else { continue };
+        for at in memmem::find_iter(text, br#""usage"#).take(MOST_HITS) {
+            let Some(counts) = counts(&text[at..text.len().min(at + LONGEST_USAGE)]) else { continue };
             self.usage.input = counts.input().filter(|input| *input > 0).or(self.usage.input);
             self.usage.output = counts.output().or(self.usage.output);
             if self.usage.model.is_none() {
@@ -123,11 +127,23 @@ fn counts(text: &[u8]) -> Option<Counts> {
     rest.starts_with(b"{").then(|| serde_json::Deserializer::from_slice(rest).into_iter::<Counts>().next()?.ok())?
 }
 
+/// The first `"model":"…"` or `"modelVersion":"…"`; `"role":"model"` is neither.
 fn model(text: &[u8]) -> Option<String> {
-    let at = memmem::find(text, br#""model""#).map(|at| at + 7).or_else(|| memmem::find(text, br#""modelVersion""#).map(|at| at + 14))?;
-    let rest = text[at..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
-    let name = &rest[..memchr::memchr(b'"', rest)?];
-    (name.len() <= 128).then(|| String::from_utf8(name.to_vec()).ok())?
+    memmem::find_iter(text, br#""model"#).take(MOST_HITS).find_map(|at| {
+        let rest = &text[at..];
+        let rest = rest.strip_prefix(br#""modelVersion""#).or_else(|| rest.strip_prefix(br#""model""#))?;
+        let rest = rest.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
+        let name = &rest[..memchr::memchr(b'"', rest)?];
+        (name.len() <= 128).then(|| String::from_utf8(name.to_vec()).ok())?
+    })
+}
+
+#[cfg(fuzzing)]
+impl UsageReader {
+    /// Bytes kept for later.
+    pub(crate) fn held(&self) -> usize {
+        self.held.len()
+    }
 }
 
 #[cfg(test)]
@@ -149,7 +165,7 @@ mod tests {
     fn reads_each_providers_json() {
         let openai = r#"{"model":"gpt-4o","choices":[{"message":{"content":"say \"usage\": {}"}}],"usage":{"prompt_tokens":3,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":0}}}"#;
         let anthropic = r#"{"model": "claude", "usage": {"input_tokens": 3, "output_tokens": 5}}"#;
-        let gemini = r#"{"modelVersion":"gemini","usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":5,"totalTokenCount":8}}"#;
+        let gemini = r#"{"candidates":[{"content":{"role":"model"}}],"modelVersion":"gemini","usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":5,"totalTokenCount":8}}"#;
         assert_eq!(read(Format::Json, &[openai]), usage(3, 5, "gpt-4o"));
         assert_eq!(read(Format::Json, &[anthropic]), usage(3, 5, "claude"));
         assert_eq!(read(Format::Json, &[gemini]), usage(3, 5, "gemini"));
