@@ -34,13 +34,13 @@ e2e-setup:
 lint:
     cargo fmt --all --check
     cargo clippy --locked --workspace --all-targets -- -D warnings
-    @if command -v cargo-deny >/dev/null; then cargo deny --offline check bans licenses sources; \
+    @if command -v cargo-deny >/dev/null; then cargo fetch --quiet --locked && cargo deny --offline check bans licenses sources; \
      elif [ -n "${CI:-}" ]; then echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; \
      else echo "note: cargo-deny is not installed; licences and duplicates are not checked"; fi
 
 # Each room compiles by itself, with the features that it asks for
 check-alone:
-    for crate in keyward-policy keyward-crds keyward-translate keyward-proxy; do cargo check --quiet --locked -p "$crate"; done
+    for crate in keyward-policy keyward-crds keyward-translate keyward-proxy keyward; do cargo check --quiet --locked -p "$crate"; done
 
 # Regenerate what is generated: the CRDs
 generate:

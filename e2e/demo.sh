@@ -3,7 +3,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-command -v curl >/dev/null || { echo "curl is missing: apt-get install curl" >&2; exit 1; }
+for tool in curl cc make; do
+  command -v "$tool" >/dev/null || { echo "$tool is missing: apt-get install curl build-essential" >&2; exit 1; }
+done
 cargo build --locked --bin keyward --bin mock-llm
 
 dir=$(mktemp -d)

@@ -16,6 +16,8 @@ pub(crate) struct Mistake {
     pub(crate) field: String,
     /// What is wrong, and how to put it right.
     pub(crate) message: String,
+    /// Kind and name of the object, if it says so much.
+    pub(crate) object: Option<(String, ObjectKey)>,
 }
 
 /// An object of a kind that is understood. A List has several.
@@ -37,7 +39,7 @@ pub(crate) fn parse(text: &str) -> Result<Option<Value>, Mistake> {
     serde_saphyr::from_str_with_options::<Value>(text, options).map(Some).map_err(|error| {
         let place = error.location().map(|at| format!(" at line {} of the document, column {}", at.line(), at.column()));
         let message = format!("not valid YAML{}: check indentation, brackets and quotes there", place.unwrap_or_default());
-        Mistake { field: String::new(), message }
+        mistake("", &message)
     })
 }
 
@@ -59,10 +61,12 @@ fn object(value: Value) -> Result<Object, Mistake> {
     if metadata.name.as_deref().unwrap_or_default().is_empty() {
         return Err(mistake("metadata.name", "every object has a name"));
     }
-    let key = ObjectKey::of(&metadata);
+    let object = Object { kind, key: ObjectKey::of(&metadata), value };
     // A dry run into an empty snapshot: the object must be understood before anything is served by it.
-    Object { kind: kind.clone(), key: key.clone(), value: value.clone() }.add_to(&mut Snapshot::default())?;
-    Ok(Object { kind, key, value })
+    match object.add_to(&mut Snapshot::default()) {
+        Ok(()) => Ok(object),
+        Err(mistake) => Err(Mistake { object: Some((object.kind, object.key)), ..mistake }),
+    }
 }
 
 impl Object {
@@ -149,7 +153,7 @@ fn tracked<T>(value: Value, read: impl FnOnce(Deserializer<'_, '_, Value>) -> Re
             path if path == "." => String::new(),
             path => path,
         };
-        Mistake { field, message: format!("{}; see the kind's reference for what stands there", without_values(&error.to_string())) }
+        mistake(&field, &format!("{}; see the kind's reference for what stands there", without_values(&error.to_string())))
     })
 }
 
@@ -167,8 +171,8 @@ fn at(prefix: &str, mistake: Mistake) -> Mistake {
     Mistake { field, ..mistake }
 }
 
-fn mistake(field: &str, message: &str) -> Mistake {
-    Mistake { field: field.to_owned(), message: message.to_owned() }
+pub(crate) fn mistake(field: &str, message: &str) -> Mistake {
+    Mistake { field: field.to_owned(), message: message.to_owned(), object: None }
 }
 
 #[cfg(test)]

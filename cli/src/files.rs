@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use translate::Snapshot;
 
-use crate::document::{self, Mistake, Object};
+use crate::document::{self, Mistake, Object, mistake};
 
 /// Where an object was read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,7 +85,7 @@ impl Files {
             _ => match std::fs::read_to_string(path) {
                 Ok(text) => text,
                 Err(error) => {
-                    mistakes.push((place(1), Mistake { field: String::new(), message: format!("cannot be read: {error}") }));
+                    mistakes.push((place(1), mistake("", &format!("cannot be read: {error}"))));
                     return self.last_good.get(path).cloned().unwrap_or_default();
                 }
             },
@@ -106,7 +106,10 @@ impl Files {
         for (place, object) in found {
             match object {
                 Ok(object) => objects.push((place, object)),
-                Err(mistake) => mistakes.push((place, mistake)),
+                Err(mistake) => {
+                    objects.extend(self.last_good_object(path, &mistake));
+                    mistakes.push((place, mistake));
+                }
             }
         }
         match (broken, self.last_good.get(path)) {
@@ -116,12 +119,20 @@ impl Files {
     }
 }
 
+impl Files {
+    /// An object that was understood before stays as it was: without it, its requests would go to whatever matches next.
+    fn last_good_object(&self, path: &Path, mistake: &Mistake) -> Option<(Place, Object)> {
+        let (kind, key) = mistake.object.as_ref()?;
+        self.last_good.get(path)?.iter().find(|(_, object)| object.kind == *kind && object.key == *key).cloned()
+    }
+}
+
 impl Manifests {
     fn add(&mut self, place: &Place, object: &Object) {
         let key = (object.kind.clone(), object.key.namespace.clone(), object.key.name.clone());
         if let Some(first) = self.places.get(&key) {
             let message = format!("{} {} was already read from {} and is left out here: keep one of them", key.0, object.key, first.file);
-            self.mistakes.push((place.clone(), Mistake { field: "metadata.name".into(), message }));
+            self.mistakes.push((place.clone(), mistake("metadata.name", &message)));
         } else if let Err(mistake) = object.add_to(&mut self.snapshot) {
             self.mistakes.push((place.clone(), mistake));
         } else {
@@ -168,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_breaks_keeps_its_last_good_content() {
+    fn a_file_that_breaks_keeps_its_last_good_content_and_so_does_an_object() {
         let directory = std::env::temp_dir().join(format!("keyward-files-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
         let file = directory.join("n.yaml");
@@ -178,6 +189,8 @@ mod tests {
         std::fs::write(&file, "kind: [").unwrap();
         let manifests = files.read();
         assert_eq!((manifests.snapshot.namespaces.len(), manifests.mistakes.len()), (1, 1));
+        std::fs::write(&file, "apiVersion: v1\nkind: Namespace\nspec: {finalizers: 1}\nmetadata: {name: n}\n").unwrap();
+        assert_eq!(files.read().snapshot.namespaces.len(), 1);
         std::fs::remove_dir_all(directory).unwrap();
         assert!(files.read().snapshot.namespaces.is_empty());
     }

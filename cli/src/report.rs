@@ -46,8 +46,9 @@ impl Line {
 }
 
 fn unread(place: &Place, mistake: &Mistake) -> Line {
-    let Mistake { field, message } = mistake.clone();
-    Line { place: Some(place.clone()), object: String::new(), field, condition: String::new(), message }
+    let Mistake { field, message, object } = mistake.clone();
+    let object = object.map(|(kind, key)| format!("{kind} {key}")).unwrap_or_default();
+    Line { place: Some(place.clone()), object, field, condition: String::new(), message }
 }
 
 fn about(manifests: &Manifests, problem: &Problem) -> Line {

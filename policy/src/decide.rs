@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, TRAILER};
+use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, TRAILER};
 use http::uri::PathAndQuery;
 use http::{Method, StatusCode, Uri, request};
 
@@ -45,7 +45,7 @@ pub struct Permit {
     draw: u64,
 }
 
-/// A request as it goes to its backend. Only [`Permit::apply`] makes one.
+/// A request as it goes to its backend. Only a [`Permit`] makes one.
 #[derive(Debug)]
 pub struct Permitted {
     /// Method, origin-form target, headers with `Host`.
@@ -55,7 +55,27 @@ pub struct Permitted {
 
 /// A copy of a request for another backend.
 #[derive(Debug)]
-pub struct Mirroring(pub Permitted);
+pub struct Mirroring(Permitted);
+
+impl Mirroring {
+    /// The model that the backend fixes.
+    pub fn model(&self) -> Option<&str> {
+        match &self.0.backend.target {
+            Target::Provider(upstream) => upstream.model.as_deref(),
+            Target::Service { .. } => None,
+        }
+    }
+
+    /// The request to send. With a fixed model, its body's length is not the client's.
+    pub fn into_permitted(self) -> Permitted {
+        let fixed = self.model().is_some();
+        let mut permitted = self.0;
+        if fixed {
+            permitted.head.headers.remove(CONTENT_LENGTH);
+        }
+        permitted
+    }
+}
 
 /// Judges a request that came in on `listener`. `draw` is uniformly random: it picks among weighted backends and mirrors' shares.
 /// `origin` is how the client reached the gateway (`https`, port), for redirects.
@@ -166,9 +186,12 @@ impl Permit {
     pub fn apply(&self, mut head: request::Parts) -> Result<Permitted, Refusal> {
         let weighted = &self.rule.backends[self.chosen];
         let backend = weighted.target.clone()?;
-        self.edit(&mut head, &[&self.rule.filters, &weighted.filters])?;
-        dress(&mut head, &backend, self.credential.clone())?;
-        Ok(Permitted { head, backend })
+        let edited = self.edit(&mut head, &[&self.rule.filters, &weighted.filters]);
+        let dressed = edited.and_then(|()| dress(&mut head, &backend, self.credential.clone()));
+        match dressed {
+            Ok(()) => Ok(Permitted { head, backend }),
+            Err(refusal) => Err(Refusal { shape: backend.error_shape(), ..refusal }),
+        }
     }
 
     /// Changes a response's headers as the rule and the chosen backend say.
@@ -229,6 +252,11 @@ impl Permitted {
     /// Where it goes.
     pub fn backend(&self) -> &Arc<CompiledBackend> {
         &self.backend
+    }
+
+    /// The path that is asked for.
+    pub fn path(&self) -> &str {
+        self.head.uri.path()
     }
 
     /// The head to send and the one place it may go.

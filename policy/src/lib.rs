@@ -7,7 +7,7 @@
 //!                                                                       └─ Permit::apply ─► Permitted
 //! ```
 //!
-//! A [`Permitted`] request is the only thing the proxy can forward, and only [`Permit::apply`] makes one: it strips every credential the
+//! A [`Permitted`] request is the only thing the proxy can forward, and only a [`Permit`] makes one: it strips every credential the
 //! client sent and sets the one the route owns. Nothing here does IO, reads a clock or draws a random number.
 
 pub mod config;

@@ -144,7 +144,27 @@ pub struct Refusal {
 }
 
 impl From<Reason> for Refusal {
+    /// Where no provider is known, a reason that only AI routes have is told in the shape that most of their clients read.
     fn from(reason: Reason) -> Self {
-        Self { reason, shape: None }
+        let shape = match reason {
+            Reason::NotServedYet
+            | Reason::InvalidUpstream
+            | Reason::SecretMissing
+            | Reason::SecretMalformed
+            | Reason::SecretNotPermitted
+            | Reason::InlineMalformed
+            | Reason::ClientTokenMissing
+            | Reason::ClientTokenAmbiguous => Some(ErrorShape::OpenAi),
+            Reason::NoRoute
+            | Reason::NoBackends
+            | Reason::InvalidBackendRef
+            | Reason::InvalidRule
+            | Reason::NoEndpoints
+            | Reason::BadRequest
+            | Reason::AmbiguousLength
+            | Reason::MethodNotAllowed
+            | Reason::Misdirected => None,
+        };
+        Self { reason, shape }
     }
 }

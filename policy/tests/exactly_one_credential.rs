@@ -107,7 +107,7 @@ proptest! {
         let table = table(KINDS[nth], Credential::Secret("token".into()));
         let head = head("/x?key=sk-client&a=b", &sent);
         for mirroring in permit(&table, &head).mirrors(&head) {
-            let (copy, _) = mirroring.0.into_parts();
+            let (copy, _) = mirroring.into_permitted().into_parts();
             prop_assert_eq!(credentials(&copy.headers), vec![]);
             prop_assert_eq!(copy.uri.to_string(), "/x?a=b");
         }

@@ -133,7 +133,10 @@ impl Special {
         };
         let data = match frame.into_data() {
             Ok(data) => data,
-            Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+            Err(trailers) => {
+                self.end_copies();
+                return Poll::Ready(Some(Ok(trailers)));
+            }
         };
         // A mirror that cannot keep up is given up: it must never hold back the request it copies.
         self.mirrors.retain(|mirror| mirror.try_send(Some(data.clone())).is_ok());
@@ -207,7 +210,8 @@ pub(crate) struct UpstreamBody {
     pub(crate) lease: Option<Lease>,
     pub(crate) ended: bool,
     pub(crate) clock: IdleClock,
-    pub(crate) usage: Option<(UsageReader, ProviderKind)>,
+    /// With whose it is, and of what operation.
+    pub(crate) usage: Option<(UsageReader, (ProviderKind, &'static str))>,
     pub(crate) tally: Tally,
 }
 
@@ -243,10 +247,10 @@ impl Drop for UpstreamBody {
         if let Some(lease) = self.lease.take().filter(|_| self.ended || self.inner.is_end_stream()) {
             lease.give_back();
         }
-        if let Some((usage, provider)) = self.usage.take()
+        if let Some((usage, whose)) = self.usage.take()
             && let Some(usage) = usage.finish()
         {
-            self.tally.metrics().used(provider, &usage);
+            self.tally.metrics().used(whose, &usage);
         }
     }
 }

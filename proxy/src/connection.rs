@@ -19,7 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::request;
-use crate::session::{Session, Via};
+use crate::session::{Counted, Session, Via};
 use crate::sniff::{HeadWatch, is_http2};
 use crate::worker::Worker;
 
@@ -87,22 +87,6 @@ async fn accept(socket: tokio::net::TcpListener, accepted: Accepted) {
     }
 }
 
-/// Counts an open connection.
-struct Counted(Arc<Via>);
-
-impl Counted {
-    fn new(via: &Arc<Via>) -> Self {
-        via.worker.metrics.connections.inc();
-        Self(Arc::clone(via))
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.worker.metrics.connections.dec();
-    }
-}
-
 impl Accepted {
     async fn connection(self, stream: TcpStream) {
         let _counted = Counted::new(&self.via);
@@ -122,7 +106,7 @@ impl Accepted {
             Some(Protocol::Https) => match Box::pin(self.patiently(self.tls.accept(stream))).await {
                 Some(Ok(stream)) => {
                     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                    let session = Session::new(Arc::clone(&self.via), "https", self.listener(&stream));
+                    let session = Session::new(Arc::clone(&self.via), "https", server_name(&stream));
                     self.http(stream, session, http2).await;
                 }
                 Some(Err(error)) => tracing::debug!(%error, "TLS handshake with a client failed"),
@@ -143,13 +127,6 @@ impl Accepted {
             said = timeout(self.via.worker.options.header_timeout, words) => said.ok(),
             () = closing => None,
         }
-    }
-
-    /// The listener that the client's SNI chose.
-    fn listener(&self, stream: &TlsStream<TcpStream>) -> Option<String> {
-        let name = stream.get_ref().1.server_name()?;
-        let state = self.via.worker.state.load();
-        state.table.port(self.via.port)?.listener(&normalize_host(name)).map(|listener| listener.name.clone())
     }
 
     async fn http<S>(self, stream: S, session: Session, http2: bool)
@@ -209,6 +186,10 @@ impl Accepted {
         connection.as_mut().graceful_shutdown();
         connection.await
     }
+}
+
+fn server_name(stream: &TlsStream<TcpStream>) -> Option<String> {
+    stream.get_ref().1.server_name().map(|name| normalize_host(name).into_owned())
 }
 
 /// Ends when the client has sent no request for a whole `limit`, and none is being answered. HTTP/1 has hyper's timer for that.

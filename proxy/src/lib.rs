@@ -1,14 +1,14 @@
 //! The data plane: from a socket to a decision to a backend, and back.
 //!
 //! ```text
-//! source ─► State (table, certificates) ── swapped whole ──┐
+//! Server::apply ─► State (table, certificates) ── swapped whole ──┐
 //!                                                          ▼
 //! listener ─► connection ─► request: find rule ─► decide ─► Permit ─► forward ─► backend
 //!                                     └─ refuse / redirect / preflight
 //! ```
 //!
 //! One single-threaded runtime per worker, each with its own listening sockets (`SO_REUSEPORT`), upstream connections and resolver: a
-//! request never changes threads. The control thread applies configurations, serves the admin port and drains.
+//! request never changes threads. Whoever holds the [`Server`] applies configurations and drains; the admin port has a thread of its own.
 
 mod admin;
 mod body;

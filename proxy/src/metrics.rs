@@ -95,12 +95,12 @@ impl Metrics {
         self.config_updates[usize::from(!applied)].inc();
     }
 
-    pub(crate) fn used(&self, provider: ProviderKind, usage: &Usage) {
+    pub(crate) fn used(&self, (provider, operation): (ProviderKind, &'static str), usage: &Usage) {
         let model = self.bounded_model(usage.model.as_deref().unwrap_or_default());
         for (kind, count) in [("input", usage.input), ("output", usage.output)] {
             if let Some(count) = count {
                 #[expect(clippy::cast_precision_loss, reason = "2^53 tokens will do")]
-                self.tokens.with_label_values(&["chat", provider.semconv_name(), kind, &model]).observe(count as f64);
+                self.tokens.with_label_values(&[operation, provider.semconv_name(), kind, &model]).observe(count as f64);
             }
         }
     }

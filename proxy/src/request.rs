@@ -81,7 +81,9 @@ fn judge(session: &Session, head: &mut request::Parts, upgrade: bool) -> Decisio
     let Some(listener) = state.table.port(via.port).and_then(|port| port.listener(&host)) else {
         return Decision::Refuse(Reason::NoRoute.into());
     };
-    if session.listener.as_ref().is_some_and(|chosen| *chosen != listener.name) {
+    // By the listener that the SNI selects now: a reload that renames listeners misdirects nobody.
+    let chosen = session.server_name.as_deref().and_then(|name| state.table.port(via.port)?.listener(name));
+    if chosen.is_some_and(|chosen| chosen.name != listener.name) {
         return Decision::Refuse(Reason::Misdirected.into());
     }
     let seen = Head { host: &host, method: &head.method, path: head.uri.path(), query: head.uri.query(), headers: &head.headers };
@@ -97,6 +99,14 @@ fn refuse(session: &Session, refused: Refusal, head: &request::Parts) -> Respons
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// What a client wants of an answer.
+struct Asked {
+    bodyless: bool,
+    client: Option<OnUpgrade>,
+    /// `gen_ai.operation.name`.
+    operation: &'static str,
 }
 
 /// A request as it came in.
@@ -122,9 +132,10 @@ async fn permitted(session: &Arc<Session>, permit: Permit, received: Received, m
             return own(refusal(refused), bodyless, tally);
         }
     };
+    let operation = operation(permitted.path());
     tally.traffic = if provider(&permit).is_some() { Traffic::Ai } else { Traffic::Http };
     match forward(&session.via.worker, permit.rule(), permitted, body, upgrade).await {
-        Ok(answer) => answered(session, &permit, answer, tally, client),
+        Ok(answer) => answered(session, &permit, answer, tally, Asked { bodyless, client, operation }),
         Err(error) => {
             let mut response = failed(session, &permit, &error);
             permit.respond(response.headers_mut());
@@ -175,13 +186,15 @@ fn mirror(session: &Arc<Session>, permit: &Permit, mirroring: Mirroring, has_bod
     let (sender, body) = match has_body {
         true => {
             let (sender, receiver) = mpsc::channel(MIRROR_FRAMES);
-            (Some(sender), RequestBody::Copy(receiver))
+            let model = mirroring.model().map(ModelWriter::new);
+            let inner = RequestBody::Copy(receiver);
+            (Some(sender), RequestBody::Special(Box::new(Special { inner, model, mirrors: Vec::new() })))
         }
         false => (None, RequestBody::Empty),
     };
     let (worker, rule) = (Arc::clone(&session.via.worker), Arc::clone(permit.rule()));
     tokio::spawn(async move {
-        match forward(&worker, &rule, mirroring.0, body, false).await {
+        match forward(&worker, &rule, mirroring.into_permitted(), body, false).await {
             Ok(answer) => discard(answer, worker.options.idle_timeout).await,
             Err(error) => tracing::debug!(%error, "a mirrored request failed"),
         }
@@ -191,9 +204,10 @@ fn mirror(session: &Arc<Session>, permit: &Permit, mirroring: Mirroring, has_bod
 
 /// Reads an answer to its end, so that its connection can be used again; gives up when it pauses for too long.
 async fn discard(answer: Answer, idle: Duration) {
-    let Answer { mut response, lease, .. } = answer;
+    let Answer { mut response, lease, deadline } = answer;
     loop {
-        match timeout(idle, response.body_mut().frame()).await {
+        let limit = deadline.map_or(idle, |deadline| deadline.saturating_duration_since(tokio::time::Instant::now()).min(idle));
+        match timeout(limit, response.body_mut().frame()).await {
             Ok(Some(Ok(_))) => {}
             Ok(None) => return lease.map_or((), Lease::give_back),
             Ok(Some(Err(_))) | Err(_) => return,
@@ -210,25 +224,19 @@ fn failed(session: &Session, permit: &Permit, error: &UpstreamError) -> Response
     upstream(error, backend.and_then(|backend| backend.error_shape()))
 }
 
-fn answered(
-    session: &Arc<Session>,
-    permit: &Permit,
-    answer: Answer,
-    mut tally: Tally,
-    client: Option<OnUpgrade>,
-) -> Response<ResponseBody> {
+fn answered(session: &Arc<Session>, permit: &Permit, answer: Answer, mut tally: Tally, asked: Asked) -> Response<ResponseBody> {
     let Answer { mut response, lease, deadline } = answer;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return switched(session, response, tally, client);
+        return switched(session, permit, response, (tally, asked));
     }
     let upstream = provider(permit);
     if let Some(upstream) = upstream.filter(|upstream| response.status() == StatusCode::UNAUTHORIZED && upstream.owns_credential()) {
         tally.metrics().credentials_refused.inc();
         tracing::warn!(upstream.host = upstream.origin.host, "the provider refused the gateway's credential");
         tally.status = StatusCode::UNAUTHORIZED;
-        let mut response = credential_refused(upstream.kind.error_shape()).map(|body| body.tallied(tally));
+        let mut response = credential_refused(upstream.kind.error_shape());
         permit.respond(response.headers_mut());
-        return response;
+        return own(response, asked.bodyless, tally);
     }
     strip_hop_by_hop(response.headers_mut(), false);
     permit.respond(response.headers_mut());
@@ -236,7 +244,7 @@ fn answered(
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
     tally.status = parts.status;
-    let usage = upstream.and_then(|upstream| Some((usage_reader(&parts)?, upstream.kind)));
+    let usage = upstream.and_then(|upstream| Some((usage_reader(&parts)?, (upstream.kind, asked.operation))));
     let clock = IdleClock::new(session.via.worker.options.idle_timeout, deadline);
     Response::from_parts(parts, ResponseBody::Upstream(Box::new(UpstreamBody { inner, lease, ended: false, clock, usage, tally })))
 }
@@ -244,21 +252,31 @@ fn answered(
 /// Joins the two connections after the client has its 101.
 fn switched(
     session: &Arc<Session>,
+    permit: &Permit,
     mut response: Response<Incoming>,
-    mut tally: Tally,
-    client: Option<OnUpgrade>,
+    (mut tally, asked): (Tally, Asked),
 ) -> Response<ResponseBody> {
-    let Some(client) = client else {
-        tally.status = StatusCode::BAD_GATEWAY;
-        let error = UpstreamError::Protocol("it switched protocols unasked".into());
-        return upstream(&error, None).map(|body| body.tallied(tally));
+    let Some(client) = asked.client else {
+        let response = failed(session, permit, &UpstreamError::Protocol("it switched protocols unasked".into()));
+        tally.status = response.status();
+        return own(response, asked.bodyless, tally);
     };
     tally.status = StatusCode::SWITCHING_PROTOCOLS;
     tokio::spawn(tunnel::join(Arc::clone(&session.via), client, hyper::upgrade::on(&mut response)));
     let (mut parts, _) = response.into_parts();
     strip_hop_by_hop(&mut parts.headers, true);
+    permit.respond(&mut parts.headers);
     parts.extensions.clear();
     Response::from_parts(parts, ResponseBody::full(Bytes::new()).tallied(tally))
+}
+
+fn operation(path: &str) -> &'static str {
+    match path.trim_end_matches('/').rsplit(['/', ':']).next() {
+        Some("embeddings" | "embedContent" | "batchEmbedContents") => "embeddings",
+        Some("completions") if !path.contains("/chat/") => "text_completion",
+        Some("generateContent" | "streamGenerateContent") => "generate_content",
+        Some(_) | None => "chat",
+    }
 }
 
 fn usage_reader(parts: &response::Parts) -> Option<UsageReader> {

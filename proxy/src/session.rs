@@ -16,13 +16,29 @@ pub(crate) struct Via {
     pub(crate) _alive: mpsc::Sender<()>,
 }
 
+/// Counts an open connection, tunnels included.
+pub(crate) struct Counted(Arc<Via>);
+
+impl Counted {
+    pub(crate) fn new(via: &Arc<Via>) -> Self {
+        via.worker.metrics.connections.inc();
+        Self(Arc::clone(via))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.worker.metrics.connections.dec();
+    }
+}
+
 /// One client connection.
 pub(crate) struct Session {
     pub(crate) via: Arc<Via>,
     /// `http` or `https`.
     pub(crate) scheme: &'static str,
-    /// The listener that the client's SNI chose.
-    pub(crate) listener: Option<String>,
+    /// The client's SNI, as a host.
+    pub(crate) server_name: Option<String>,
     /// There on HTTP/1.
     pub(crate) lengths: Option<SeenLength>,
     active: AtomicUsize,
@@ -30,8 +46,8 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(via: Arc<Via>, scheme: &'static str, listener: Option<String>) -> Self {
-        Self { via, scheme, listener, lengths: None, active: AtomicUsize::new(0), served: AtomicUsize::new(0) }
+    pub(crate) fn new(via: Arc<Via>, scheme: &'static str, server_name: Option<String>) -> Self {
+        Self { via, scheme, server_name, lengths: None, active: AtomicUsize::new(0), served: AtomicUsize::new(0) }
     }
 
     pub(crate) fn started(&self) {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
-use crate::session::Via;
+use crate::session::{Counted, Via};
 
 /// Copies both ways until both sides are done. Holding `via` keeps a draining port waiting for it.
 pub(crate) async fn join(via: Arc<Via>, client: OnUpgrade, backend: OnUpgrade) {
+    let _counted = Counted::new(&via);
     let copied = async {
         let (client, backend) = tokio::try_join!(client, backend).map_err(std::io::Error::other)?;
         tokio::io::copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(backend)).await

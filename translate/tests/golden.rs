@@ -304,7 +304,7 @@ fn headers(given: &BTreeMap<String, String>) -> HeaderMap {
 }
 
 fn forwarded(permit: &Permit, head: request::Parts, given: &Try) -> Outcome {
-    let mirrors = permit.mirrors(&head).into_iter().map(|mirroring| mirroring.0.backend().name.clone()).collect();
+    let mirrors = permit.mirrors(&head).into_iter().map(|mirroring| mirroring.into_permitted().backend().name.clone()).collect();
     let mut answered = headers(&given.backend_headers);
     permit.respond(&mut answered);
     let (sent, backend) = permit.apply(head).unwrap().into_parts();
