@@ -12,6 +12,7 @@ mod traffic_guide;
 mod traffic_hostile;
 mod traffic_http2;
 mod traffic_limits;
+mod traffic_model;
 mod traffic_openai_sdk;
 mod traffic_passthrough;
 mod traffic_retries;

@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -48,9 +49,19 @@ pub(crate) struct Special {
     pub(crate) inner: RequestBody,
     pub(crate) model: Option<ModelWriter>,
     pub(crate) mirrors: Vec<mpsc::Sender<Option<Bytes>>>,
+    /// Set when the body was refused: over HTTP/2, the backend's answer to that is all that is seen of it.
+    pub(crate) refused: Arc<AtomicBool>,
 }
 
 impl RequestBody {
+    /// Tells later whether the body was refused on its way.
+    pub(crate) fn refused(&self) -> Option<Arc<AtomicBool>> {
+        match self {
+            Self::Special(special) => Some(Arc::clone(&special.refused)),
+            Self::Empty | Self::Kept(_) | Self::Stream(_) | Self::Copy(_) => None,
+        }
+    }
+
     pub(crate) fn new(incoming: Incoming, metrics: &Arc<Metrics>, trailers: bool) -> Self {
         match incoming.is_end_stream() {
             true => Self::Empty,
@@ -144,6 +155,7 @@ impl Special {
             self.end_copies();
         }
         let data = self.model.as_mut().map_or_else(|| Ok(data.clone()), |model| model.feed(&data));
+        self.refused.fetch_or(data.is_err(), Ordering::Relaxed);
         Poll::Ready(Some(data.map(Frame::data).map_err(Into::into)))
     }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use http::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
 use http::uri::{Authority, Scheme};
@@ -45,11 +46,16 @@ pub(crate) async fn forward(
 ) -> Result<Answer, UpstreamError> {
     let (head, backend) = permitted.into_parts();
     let tries = Tries { worker, rule, backend: &backend, upgrade };
+    let refused = body.refused();
     let request = Request::from_parts(head, body);
-    let Some(limit) = rule.request_timeout else { return tries.run(request).await };
+    let blamed = |error| match error {
+        UpstreamError::Protocol(_) if refused.is_some_and(|refused| refused.load(Ordering::Relaxed)) => UpstreamError::RequestBody,
+        error => error,
+    };
+    let Some(limit) = rule.request_timeout else { return tries.run(request).await.map_err(blamed) };
     let deadline = after(limit);
     let answer = timeout(limit, tries.run(request)).await.map_err(|_| UpstreamError::Timeout)?;
-    answer.map(|answer| Answer { deadline: Some(answer.deadline.map_or(deadline, |own| own.min(deadline))), ..answer })
+    answer.map_err(blamed).map(|answer| Answer { deadline: Some(answer.deadline.map_or(deadline, |own| own.min(deadline))), ..answer })
 }
 
 /// All tries of one request, which has an origin-form target and a `Host`.

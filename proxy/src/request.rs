@@ -173,7 +173,7 @@ fn outgoing(session: &Arc<Session>, permit: &Permit, head: &mut request::Parts, 
     if model.is_some() {
         head.headers.remove(CONTENT_LENGTH);
     }
-    RequestBody::Special(Box::new(Special { inner: body, model: model.map(ModelWriter::new), mirrors }))
+    RequestBody::Special(Box::new(Special { inner: body, model: model.map(ModelWriter::new), mirrors, refused: Arc::default() }))
 }
 
 /// Uploads of files and audio; there the model is a part among others, which a pinned model does not reach.
@@ -188,7 +188,7 @@ fn mirror(session: &Arc<Session>, permit: &Permit, mirroring: Mirroring, has_bod
             let (sender, receiver) = mpsc::channel(MIRROR_FRAMES);
             let model = mirroring.model().map(ModelWriter::new);
             let inner = RequestBody::Copy(receiver);
-            (Some(sender), RequestBody::Special(Box::new(Special { inner, model, mirrors: Vec::new() })))
+            (Some(sender), RequestBody::Special(Box::new(Special { inner, model, mirrors: Vec::new(), refused: Arc::default() })))
         }
         false => (None, RequestBody::Empty),
     };
