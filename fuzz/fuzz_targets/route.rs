@@ -76,7 +76,7 @@ fn decided(listener: &ListenerTable, asked: &Asked, origin: (&str, u16)) -> Deci
 fn is_forwarded(asked: &Asked, permit: &Permit) {
     let to_provider = permit.backend().is_some_and(|backend| matches!(backend.target, Target::Provider(_)));
     for mirroring in permit.mirrors(&asked.head) {
-        is_sent(asked, mirroring.0, to_provider);
+        is_sent(asked, mirroring.into_permitted(), to_provider);
     }
     match permit.apply(asked.head.clone()) {
         Ok(permitted) => is_sent(asked, permitted, false),
