@@ -9,11 +9,12 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt;
 use serde_json::{Number, Value};
 
+use crate::gateway_parameters::GatewayParameters;
 use crate::upstream::Upstream;
 
 /// Every definition that Keyward installs.
 pub fn all() -> Vec<CustomResourceDefinition> {
-    vec![upstream()]
+    vec![upstream(), gateway_parameters()]
 }
 
 /// The content of `config/crd` by file name: one file per definition and the kustomization that lists them. The same text for the
@@ -43,6 +44,16 @@ pub enum YamlError {
 fn upstream() -> CustomResourceDefinition {
     let mut crd = Upstream::crd();
     crd.spec.names.list_kind = Some("UpstreamList".to_owned());
+    for version in &mut crd.spec.versions {
+        if let Some(schema) = version.schema.as_mut().and_then(|validation| validation.open_api_v3_schema.as_mut()) {
+            forbid_null(schema);
+        }
+    }
+    crd
+}
+
+fn gateway_parameters() -> CustomResourceDefinition {
+    let mut crd = GatewayParameters::crd();
     for version in &mut crd.spec.versions {
         if let Some(schema) = version.schema.as_mut().and_then(|validation| validation.open_api_v3_schema.as_mut()) {
             forbid_null(schema);

@@ -10,8 +10,10 @@
 //! same rule stands in the CRD as CEL, so an API server refuses it first. Nothing here calls a client, reads a clock or does IO.
 
 pub mod crd;
+pub mod gateway_parameters;
 pub mod upstream;
 
+pub use gateway_parameters::{GatewayParameters, GatewayParametersSpec};
 pub use upstream::ai::{
     Ai, Anthropic, AzureOpenAi, Bedrock, Gemini, Mistral, Multi, OpenAi, PoolEntry, Priority, Provider, ProviderError, VertexAi,
 };
