@@ -69,7 +69,10 @@ impl CompiledFilters {
 impl CompiledPath {
     fn compile(change: &PathChange) -> Result<Self, String> {
         match change {
-            PathChange::Full(full) => Ok(Self::Full { ready: target(full, None).map_err(|e| e.to_string())? }),
+            PathChange::Full(full) => {
+                let ready = target(full, None).map_err(|_| "the path of a rewrite cannot be asked for".to_owned())?;
+                Ok(Self::Full { ready })
+            }
             PathChange::Prefix(_) => Ok(Self::Prefix(change.clone())),
         }
     }
@@ -81,7 +84,7 @@ impl HeaderEdits {
             return Ok(None);
         }
         let pairs = |literals: &[HeaderLiteral]| literals.iter().map(pair).collect::<Result<Box<[_]>, String>>();
-        let name = |name: &String| HeaderName::try_from(name).map_err(|e| format!("header {name:?}: {e}"));
+        let name = |name: &String| HeaderName::try_from(name).map_err(|_| "a header to remove has no valid name".to_owned());
         let remove = changes.remove.iter().map(name).collect::<Result<_, _>>()?;
         Ok(Some(Box::new(Self { set: pairs(&changes.set)?, add: pairs(&changes.add)?, remove })))
     }
@@ -100,12 +103,12 @@ impl HeaderEdits {
 }
 
 fn pair(literal: &HeaderLiteral) -> Result<(HeaderName, HeaderValue), String> {
-    let name = HeaderName::try_from(&literal.name).map_err(|e| format!("header {:?}: {e}", literal.name))?;
+    let name = HeaderName::try_from(&literal.name).map_err(|_| "a header to set or add has no valid name".to_owned())?;
     let (text, sensitive) = match &literal.value {
         HeaderText::Plain(text) => (text.as_str(), false),
         HeaderText::Sensitive(token) => (token.expose(), true),
     };
-    let mut value = HeaderValue::try_from(text).map_err(|e| format!("value of header {:?}: {e}", literal.name))?;
+    let mut value = HeaderValue::try_from(text).map_err(|e| format!("value of header {name}: {e}"))?;
     value.set_sensitive(sensitive);
     Ok((name, value))
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Config (what travels, one resource per route rule)
-//!    └─ Table::compile ─► Table (what a request meets)
+//!    └─ Compiler::apply(Delta) ─► Table (what a request meets; shares with the one before what did not change)
 //!                           └─ listener(port, host) ─► find(head) ─► decide ─► Permit | Reply | Refusal
 //!                                                                       └─ Permit::apply ─► Permitted
 //! ```
@@ -10,6 +10,7 @@
 //! A [`Permitted`] request is the only thing the proxy can forward, and only a [`Permit`] makes one: it strips every credential the
 //! client sent and sets the one the route owns. Nothing here does IO, reads a clock or draws a random number.
 
+mod compiler;
 pub mod config;
 mod cors;
 mod credential;
@@ -26,6 +27,7 @@ mod secret;
 mod table;
 pub mod wire;
 
+pub use compiler::{Applied, Compiler};
 pub use config::Config;
 pub use credential::{CREDENTIAL_HEADERS, is_credential_header, is_credential_parameter};
 pub use decide::{Decision, Mirroring, Permit, Permitted, Reply, decide};

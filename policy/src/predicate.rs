@@ -22,6 +22,14 @@ pub fn whole(pattern: &str) -> Result<Regex, regex::Error> {
     compile(&format!("^(?:{pattern})$"))
 }
 
+/// As [`whole`], with words that do not quote the expression: it may be compared with a credential.
+pub(crate) fn expression(pattern: &str) -> Result<Regex, String> {
+    whole(pattern).map_err(|error| match error {
+        regex::Error::CompiledTooBig(limit) => format!("a regular expression takes more than {limit} bytes of memory"),
+        _ => "a regular expression cannot be read".to_owned(),
+    })
+}
+
 #[derive(Debug)]
 pub(crate) struct Predicates {
     method: Option<Method>,
@@ -45,7 +53,7 @@ impl Predicates {
         let method = matched.method.as_deref().map(|m| Method::from_bytes(m.as_bytes())).transpose().map_err(|e| e.to_string())?;
         let mut headers: Vec<(HeaderName, ValueTest)> = Vec::with_capacity(matched.headers.len());
         for ValueMatch { name, value } in &matched.headers {
-            let name = HeaderName::try_from(name.as_str()).map_err(|e| format!("header {name:?}: {e}"))?;
+            let name = HeaderName::try_from(name.as_str()).map_err(|_| "a header to match has no valid name".to_owned())?;
             // "If multiple entries specify equivalent header names, only the first entry … MUST be considered" (HTTPRouteMatch.headers).
             if headers.iter().all(|(known, _)| *known != name) {
                 headers.push((name, ValueTest::compile(value)?));
@@ -72,7 +80,7 @@ impl ValueTest {
         match value {
             StringMatch::Exact(text) => Ok(Self::Exact(text.clone())),
             StringMatch::Sensitive(token) => Ok(Self::Sensitive(token.clone())),
-            StringMatch::Regex(pattern) => whole(pattern).map(Self::Regex).map_err(|e| e.to_string()),
+            StringMatch::Regex(pattern) => expression(pattern).map(Self::Regex),
         }
     }
 

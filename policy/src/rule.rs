@@ -1,10 +1,12 @@
 //! Rules and backends, compiled: shared by the table, by requests in flight and by the proxy's pools.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use http::HeaderValue;
 
 use crate::config::{
@@ -17,6 +19,8 @@ use crate::{ErrorShape, ProviderKind, Reason};
 /// A rule, ready to decide with.
 #[derive(Debug, Default)]
 pub struct CompiledRule {
+    /// Of the resource.
+    name: Arc<str>,
     /// As configured.
     source: Arc<Rule>,
     /// Whole exchange.
@@ -117,10 +121,19 @@ impl CompiledRule {
         &self.source.route
     }
 
-    pub(crate) fn compile(rule: &Arc<Rule>, backends: &Backends) -> Result<Self, String> {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn source(&self) -> &Arc<Rule> {
+        &self.source
+    }
+
+    pub(crate) fn compile(name: &Arc<str>, rule: &Arc<Rule>, backends: &Backends) -> Result<Self, String> {
         let weighted = rule.backends.iter().map(|b| WeightedBackend::compile(b, backends)).collect::<Result<Box<[_]>, _>>()?;
         let Timeouts { request_ms, backend_request_ms } = rule.timeouts;
         Ok(Self {
+            name: Arc::clone(name),
             source: Arc::clone(rule),
             request_timeout: request_ms.map(Duration::from_millis),
             backend_timeout: backend_request_ms.map(Duration::from_millis),
@@ -138,8 +151,8 @@ impl CompiledRule {
     }
 
     /// In place of a rule that cannot be compiled.
-    pub(crate) fn refusing(rule: &Arc<Rule>) -> Self {
-        Self { source: Arc::clone(rule), refuse: Some(Reason::InvalidRule), ..Self::default() }
+    pub(crate) fn refusing(name: &Arc<str>, rule: &Arc<Rule>) -> Self {
+        Self { name: Arc::clone(name), source: Arc::clone(rule), refuse: Some(Reason::InvalidRule), ..Self::default() }
     }
 
     /// The destination for a uniformly drawn number.
@@ -183,7 +196,7 @@ impl CompiledBackend {
         }
     }
 
-    fn compile(name: &str, backend: &Backend, config: &Config) -> Result<Self, String> {
+    pub(crate) fn compile(name: &str, backend: &Backend, config: &Config) -> Result<Self, String> {
         let target = match backend {
             Backend::Service { endpoints, protocol } => Target::Service {
                 endpoints: config.endpoints.get(endpoints).map(|e| e.addresses.clone().into()).unwrap_or_default(),
@@ -216,7 +229,7 @@ impl Upstream {
         let default_port = if provider.tls { 443 } else { 80 };
         let host = bracketed(&provider.hostname);
         let authority = if provider.port == default_port { host.into_owned() } else { format!("{host}:{}", provider.port) };
-        let value = |text: &str| HeaderValue::from_str(text).map_err(|e| format!("{text:?}: {e}"));
+        let value = |text: &str| HeaderValue::from_str(text).map_err(|_| "its host or version cannot stand in a header".to_owned());
         Ok(Self {
             kind: provider.kind,
             origin: Arc::new(Origin {
@@ -243,15 +256,16 @@ pub(crate) fn bracketed(host: &str) -> Cow<'_, str> {
 }
 
 /// All compiled backends of a configuration, by name.
-pub(crate) struct Backends(std::collections::HashMap<String, Arc<CompiledBackend>, foldhash::fast::RandomState>);
+#[derive(Debug, Default)]
+pub(crate) struct Backends(HashMap<String, Arc<CompiledBackend>, RandomState>);
 
 impl Backends {
-    pub(crate) fn compile(config: &Config) -> Result<Self, String> {
-        let compile = |(name, backend): (&String, &Arc<Backend>)| {
-            let compiled = CompiledBackend::compile(name, backend, config).map_err(|e| format!("backend {name}: {e}"))?;
-            Ok((name.clone(), Arc::new(compiled)))
-        };
-        config.backends.iter().map(compile).collect::<Result<_, String>>().map(Self)
+    /// Replaces a backend; `None`: it is gone.
+    pub(crate) fn put(&mut self, name: String, backend: Option<Arc<CompiledBackend>>) {
+        match backend {
+            Some(backend) => drop(self.0.insert(name, backend)),
+            None => drop(self.0.remove(&name)),
+        }
     }
 
     fn get(&self, name: &str) -> Result<Arc<CompiledBackend>, String> {

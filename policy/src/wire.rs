@@ -1,4 +1,7 @@
 //! The wire form: one JSON object per resource. The one place where a [`crate::Token`] is written in clear.
+//!
+//! In a file the objects stand one after the other. On the configuration channel (delta xDS) each is the value of an `Any` of type
+//! [`TYPE_URL`], and what one response upserts and removes is one [`Delta`].
 
 use std::collections::BTreeMap;
 use std::io::BufRead;
@@ -9,8 +12,17 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Backend, Config, Endpoints, Listener, Rule, Secret};
 use crate::secret::exposed;
 
+/// The type of every resource on the configuration channel.
+pub const TYPE_URL: &str = "type.googleapis.com/keyward.dev.v1.Resource";
+
+pub(crate) const LISTENER: &str = "listener";
+pub(crate) const RULE: &str = "rule";
+pub(crate) const BACKEND: &str = "backend";
+pub(crate) const ENDPOINTS: &str = "endpoints";
+pub(crate) const SECRET: &str = "secret";
+
 /// A named resource.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Named {
     /// Unique among resources of its kind.
     pub name: String,
@@ -20,7 +32,7 @@ pub struct Named {
 }
 
 /// What travels.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "spec", rename_all = "camelCase")]
 pub enum Resource {
     /// See [`Listener`].
@@ -33,6 +45,54 @@ pub enum Resource {
     Endpoints(Arc<Endpoints>),
     /// See [`Secret`].
     Secret(Arc<Secret>),
+}
+
+impl Resource {
+    /// The first part of a name on the configuration channel.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Listener(_) => LISTENER,
+            Self::Rule(_) => RULE,
+            Self::Backend(_) => BACKEND,
+            Self::Endpoints(_) => ENDPOINTS,
+            Self::Secret(_) => SECRET,
+        }
+    }
+}
+
+impl Named {
+    /// `KIND/NAME`: unique on the configuration channel, where all kinds share one type.
+    pub fn xds_name(&self) -> String {
+        format!("{}/{}", self.resource.kind(), self.name)
+    }
+}
+
+/// What changes at once. Of one name, the last entry counts, and one that is upserted is not removed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Delta {
+    /// New or changed.
+    pub upsert: Vec<Named>,
+    /// Gone, as [`Named::xds_name`] has it. One that is not there is ignored.
+    pub remove: Vec<String>,
+}
+
+impl Delta {
+    /// What makes `wanted` of `held`. Names all of `wanted`: whoever applies it finds what differs.
+    pub fn between(held: &Config, wanted: &Config) -> Self {
+        let gone = gone(LISTENER, &held.listeners, &wanted.listeners)
+            .chain(gone(RULE, &held.rules, &wanted.rules))
+            .chain(gone(BACKEND, &held.backends, &wanted.backends))
+            .chain(gone(ENDPOINTS, &held.endpoints, &wanted.endpoints))
+            .chain(gone(SECRET, &held.secrets, &wanted.secrets));
+        Self { upsert: resources(wanted).collect(), remove: gone.collect() }
+    }
+}
+
+impl From<&Config> for Delta {
+    /// From nothing.
+    fn from(config: &Config) -> Self {
+        Self { upsert: resources(config).collect(), remove: Vec::new() }
+    }
 }
 
 /// Where a wire document cannot be read. serde's own words stay out of it: they quote the value, which may be a token.
@@ -48,6 +108,16 @@ impl From<&serde_json::Error> for WireError {
     fn from(error: &serde_json::Error) -> Self {
         Self { line: error.line(), column: error.column(), kind: error.classify() }
     }
+}
+
+/// One resource, as it travels on the configuration channel. Holds tokens in clear.
+pub fn encode_one(named: &Named) -> Result<Vec<u8>, WireError> {
+    exposed(|| serde_json::to_vec(named)).map_err(|error| WireError::from(&error))
+}
+
+/// Reads what [`encode_one`] wrote.
+pub fn decode_one(bytes: &[u8]) -> Result<Named, WireError> {
+    serde_json::from_slice(bytes).map_err(|error| WireError::from(&error))
 }
 
 /// All resources of a configuration, one JSON object per line. Holds tokens in clear.
@@ -92,6 +162,10 @@ fn named<T>(map: &BTreeMap<String, Arc<T>>, resource: fn(Arc<T>) -> Resource) ->
     map.iter().map(move |(name, value)| Named { name: name.clone(), resource: resource(Arc::clone(value)) })
 }
 
+fn gone<T>(kind: &'static str, held: &BTreeMap<String, T>, wanted: &BTreeMap<String, T>) -> impl Iterator<Item = String> {
+    held.keys().filter(move |name| !wanted.contains_key(*name)).map(move |name| format!("{kind}/{name}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,11 +181,35 @@ mod tests {
     }
 
     #[test]
+    fn one_resource_travels_alone_and_is_named_by_its_kind() {
+        let secret = Named { name: "ns/openai".into(), resource: Resource::Secret(Arc::new(Secret::Token(Token::new("sk-canary")))) };
+        let bytes = encode_one(&secret).unwrap();
+        assert_eq!(decode_one(&bytes).unwrap(), secret);
+        assert_eq!(secret.xds_name(), "secret/ns/openai");
+        let kind: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(kind["type"], secret.resource.kind());
+        assert!(!format!("{secret:?}").contains("canary"));
+    }
+
+    #[test]
+    fn a_delta_names_what_is_wanted_and_what_is_gone() {
+        let (mut held, mut wanted) = (Config::default(), Config::default());
+        held.rules.insert("HTTPRoute/ns/old/0".into(), Arc::default());
+        held.endpoints.insert("kept".into(), Arc::default());
+        wanted.endpoints.insert("kept".into(), Arc::default());
+        let delta = Delta::between(&held, &wanted);
+        assert_eq!(delta.remove, ["rule/HTTPRoute/ns/old/0"]);
+        assert_eq!(delta, Delta { remove: delta.remove.clone(), ..Delta::from(&wanted) });
+    }
+
+    #[test]
     fn an_error_does_not_quote_the_document() {
         let wrong =
             [r#"{"name":"s","type":"secret","spec":"sk-canary"}"#, r#"{"name":"s","type":"secret","spec":{"sk-canary":1}}"#, "sk-canary"];
         for line in wrong {
             let error = decode(line.as_bytes()).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
+            let error = decode_one(line.as_bytes()).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
         }
     }
