@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crds::GatewayParametersSpec;
 use gateway_api::experimental::gatewayclasses::GatewayClass;
 
-use crate::finding::{Aspect, Finding, Findings};
-use crate::{Settings, Snapshot};
+use crate::finding::{Aspect, Findings};
+use crate::index::Index;
+use crate::parameters;
+use crate::{ObjectKey, Settings, Snapshot};
 
 /// All classes, told apart by controller.
 #[derive(Debug)]
@@ -20,6 +23,8 @@ pub(crate) struct Classes<'s> {
 pub(crate) struct Class {
     pub(crate) generation: Option<i64>,
     pub(crate) findings: Findings,
+    /// For all of its Gateways.
+    pub(crate) parameters: GatewayParametersSpec,
 }
 
 /// Whose Gateways a class marks.
@@ -34,12 +39,12 @@ pub(crate) enum Owner {
 }
 
 impl<'s> Classes<'s> {
-    pub(crate) fn of(snapshot: &'s Snapshot, settings: &'s Settings) -> Self {
+    pub(crate) fn of(index: &Index<'_>, snapshot: &'s Snapshot, settings: &'s Settings) -> Self {
         let mut classes = Self { ours: BTreeMap::new(), others: BTreeSet::new(), implied: settings.implied_class.as_deref() };
         for class in &snapshot.gateway_classes {
             let name = class.metadata.name.as_deref().unwrap_or_default();
             if class.spec.controller_name == settings.controller_name {
-                classes.ours.insert(name, Class { generation: class.metadata.generation, findings: findings(class) });
+                classes.ours.insert(name, judge(index, class));
             } else {
                 classes.others.insert(name);
             }
@@ -49,6 +54,11 @@ impl<'s> Classes<'s> {
 
     pub(crate) fn ours(&self) -> impl Iterator<Item = (&'s str, &Class)> {
         self.ours.iter().map(|(name, class)| (*name, class))
+    }
+
+    /// The parameters of a class of ours.
+    pub(crate) fn parameters(&self, class: &str) -> Option<&GatewayParametersSpec> {
+        self.ours.get(class).map(|class| &class.parameters)
     }
 
     pub(crate) fn owner(&self, class: &str) -> Owner {
@@ -62,13 +72,14 @@ impl<'s> Classes<'s> {
     }
 }
 
-fn findings(class: &GatewayClass) -> Findings {
+fn judge(index: &Index<'_>, class: &GatewayClass) -> Class {
     let mut findings = Findings::default();
-    if let Some(parameters) = &class.spec.parameters_ref {
-        let message = format!("parametersRef to {} {} is not understood: remove it", parameters.kind, parameters.name);
-        findings.push(Finding::accepted("spec.parametersRef", "InvalidParameters", message));
-    }
-    findings
+    let parameters = class.spec.parameters_ref.as_ref().map(|given| {
+        let namespace = given.namespace.clone().unwrap_or_default();
+        parameters::resolve(index, "spec.parametersRef", &given.group, &given.kind, ObjectKey::new(namespace, &given.name))
+    });
+    let parameters = parameters.transpose().map_err(|finding| findings.push(finding)).ok().flatten();
+    Class { generation: class.metadata.generation, findings, parameters: parameters.cloned().unwrap_or_default() }
 }
 
 /// The features served, as the conformance suite names them (`sigs.k8s.io/gateway-api/pkg/features`, 1.7.0), sorted. What is not here

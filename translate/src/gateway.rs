@@ -1,6 +1,7 @@
 //! Gateways of ours and their listeners, judged: valid or not, in conflict or not, with which certificates, open to whom. It knows nothing
 //! of routes.
 
+mod address;
 mod allowed;
 mod certificate;
 mod conflict;
@@ -8,16 +9,20 @@ mod listener;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crds::GatewayParametersSpec;
 use gateway_api::experimental::gateways as api;
 use policy::{Hostname, config};
 
 use crate::class::{Classes, Owner};
 use crate::finding::{About, Aspect, Finding, Findings, Problem, UNSUPPORTED_VALUE};
 use crate::index::Index;
-use crate::{ObjectKey, Snapshot};
+use crate::infra::{self, Infra};
+use crate::{ClusterSettings, ObjectKey, Settings, Snapshot, parameters};
 
+pub use address::GatewayAddress;
 pub(crate) use listener::Listener;
 
+const PARAMETERS: &str = "spec.infrastructure.parametersRef";
 /// The field of a Gateway's listeners.
 pub(crate) const LISTENERS: &str = "spec.listeners";
 
@@ -37,6 +42,10 @@ pub(crate) struct Gateway {
     pub(crate) listeners: Vec<Listener>,
     /// About the Gateway itself; each listener has its own.
     pub(crate) findings: Findings,
+    /// In a cluster: what runs for it.
+    pub(crate) infra: Option<Infra>,
+    /// In a cluster: where it is reached.
+    pub(crate) addresses: Option<Vec<GatewayAddress>>,
 }
 
 impl Gateway {
@@ -68,7 +77,7 @@ impl Gateway {
     }
 }
 
-pub(crate) fn judge_all(index: &Index<'_>, classes: &Classes<'_>, snapshot: &Snapshot) -> Gateways {
+pub(crate) fn judge_all(index: &Index<'_>, classes: &Classes<'_>, snapshot: &Snapshot, settings: &Settings) -> Gateways {
     let mut all = Gateways::default();
     for gateway in &snapshot.gateways {
         let key = ObjectKey::of(&gateway.metadata);
@@ -84,6 +93,10 @@ pub(crate) fn judge_all(index: &Index<'_>, classes: &Classes<'_>, snapshot: &Sna
         };
         let mut judged = judge(index, &key, gateway);
         judged.findings.extend(refused);
+        if let Some(cluster) = &settings.cluster {
+            let base = classes.parameters(class).cloned().unwrap_or_default();
+            judged.run(index, gateway, &base, cluster);
+        }
         all.ours.insert(key, judged);
     }
     all
@@ -92,15 +105,41 @@ pub(crate) fn judge_all(index: &Index<'_>, classes: &Classes<'_>, snapshot: &Sna
 fn judge(index: &Index<'_>, key: &ObjectKey, gateway: &api::Gateway) -> Gateway {
     let mut listeners: Vec<Listener> = listener::judge_all(index, key, &gateway.spec);
     conflict::mark(&mut listeners);
-    Gateway { generation: gateway.metadata.generation, listeners, findings: own_findings(&gateway.spec) }
+    Gateway { generation: gateway.metadata.generation, listeners, findings: own_findings(index, key, &gateway.spec), infra: None, addresses: None }
 }
 
-fn own_findings(spec: &api::GatewaySpec) -> Findings {
-    let mut findings = Findings::default();
-    if let Some(parameters) = spec.infrastructure.as_ref().and_then(|infrastructure| infrastructure.parameters_ref.as_ref()) {
-        let message = format!("parametersRef to {} {} is not understood: remove it", parameters.kind, parameters.name);
-        findings.push(Finding::accepted("spec.infrastructure.parametersRef", "InvalidParameters", message));
+impl Gateway {
+    /// What runs for it, from its own parameters and those of its class; and where that is reached.
+    fn run(&mut self, index: &Index<'_>, gateway: &api::Gateway, base: &GatewayParametersSpec, cluster: &ClusterSettings) {
+        let key = ObjectKey::of(&gateway.metadata);
+        let account = infra::account(gateway);
+        self.addresses = Some(index.service(&account).map(address::of_service).unwrap_or_default());
+        if self.findings.first(Aspect::Accepted).is_some() {
+            return;
+        }
+        let own = parameters_of(index, &key, &gateway.spec).and_then(Result::ok);
+        let parameters = own.map_or_else(|| base.clone(), |own| own.merged_over(base));
+        let ports = self.served().filter_map(|(listener, _)| u16::try_from(listener.port).ok()).collect();
+        match infra::of(gateway, &ports, &parameters, &cluster.infra) {
+            Ok(infra) => self.infra = Some(infra),
+            Err(message) => self.findings.push(Finding::accepted(PARAMETERS, "InvalidParameters", message)),
+        }
     }
+}
+
+fn parameters_of<'s>(
+    index: &Index<'s>,
+    gateway: &ObjectKey,
+    spec: &api::GatewaySpec,
+) -> Option<Result<&'s GatewayParametersSpec, Finding>> {
+    let given = spec.infrastructure.as_ref()?.parameters_ref.as_ref()?;
+    let key = ObjectKey::new(&gateway.namespace, &given.name);
+    Some(parameters::resolve(index, PARAMETERS, &given.group, &given.kind, key))
+}
+
+fn own_findings(index: &Index<'_>, gateway: &ObjectKey, spec: &api::GatewaySpec) -> Findings {
+    let mut findings = Findings::default();
+    findings.extend(parameters_of(index, gateway, spec).and_then(Result::err));
     if spec.allowed_listeners.is_some() {
         let message = "ListenerSets are not served yet: allowedListeners has no effect";
         findings.push(Finding::warning("spec.allowedListeners", UNSUPPORTED_VALUE, message));

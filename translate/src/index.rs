@@ -24,6 +24,7 @@ pub(crate) struct Index<'s> {
     slices: BTreeMap<ObjectKey, Vec<&'s EndpointSlice>>,
     secrets: BTreeMap<ObjectKey, &'s Secret>,
     namespaces: BTreeMap<String, &'s Namespace>,
+    parameters: BTreeMap<ObjectKey, &'s crds::GatewayParameters>,
 }
 
 impl<'s> Index<'s> {
@@ -34,6 +35,7 @@ impl<'s> Index<'s> {
             services: by_key(&snapshot.services, |service| &service.metadata),
             slices: by_service(&snapshot.endpoint_slices),
             secrets: by_key(&snapshot.secrets, |secret| &secret.metadata),
+            parameters: by_key(&snapshot.gateway_parameters, |parameters| &parameters.metadata),
             namespaces: snapshot.namespaces.iter().map(|one| (one.metadata.name.clone().unwrap_or_default(), &**one)).collect(),
         }
     }
@@ -53,6 +55,10 @@ impl<'s> Index<'s> {
 
     pub(crate) fn secret(&self, key: &ObjectKey) -> Option<&'s Secret> {
         self.secrets.get(key).copied()
+    }
+
+    pub(crate) fn parameters(&self, key: &ObjectKey) -> Option<&'s crds::GatewayParameters> {
+        self.parameters.get(key).copied()
     }
 
     /// A namespace's labels; its name label is there even if the object is not, and says its name whatever a file says.

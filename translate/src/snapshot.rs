@@ -1,6 +1,6 @@
 //! What goes in and what comes out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use policy::Config;
 use serde::{Serialize, Serializer};
 
 use crate::finding::Problem;
+use crate::infra::{Infra, InfraSettings};
 use crate::model::Route;
 use crate::status::Statuses;
 
@@ -40,6 +41,19 @@ pub struct Snapshot {
     pub secrets: Vec<Arc<Secret>>,
     /// Upstreams.
     pub upstreams: Vec<Arc<crds::Upstream>>,
+    /// How proxies are run.
+    pub gateway_parameters: Vec<Arc<crds::GatewayParameters>>,
+    /// What the data plane says, by Gateway.
+    pub proxies: BTreeMap<ObjectKey, Proxies>,
+}
+
+/// What is known of a Gateway's proxies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proxies {
+    /// Names of the ready pods.
+    pub ready: BTreeSet<String>,
+    /// Digest of the listeners that each pod has acknowledged, by its name.
+    pub acked: BTreeMap<String, String>,
 }
 
 /// Who we are.
@@ -49,11 +63,20 @@ pub struct Settings {
     pub controller_name: String,
     /// Gateways of this class count as ours although no GatewayClass object exists: for files, which seldom hold one.
     pub implied_class: Option<String>,
+    /// In a cluster, Gateways have infrastructure and addresses, and are programmed when their proxies say so. `None` for files.
+    pub cluster: Option<ClusterSettings>,
+}
+
+/// What is known in a cluster only.
+#[derive(Clone, Debug, Default)]
+pub struct ClusterSettings {
+    /// What all proxies need.
+    pub infra: InfraSettings,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { controller_name: "keyward.dev/gateway-controller".to_owned(), implied_class: None }
+        Self { controller_name: "keyward.dev/gateway-controller".to_owned(), implied_class: None, cluster: None }
     }
 }
 
@@ -66,6 +89,9 @@ pub struct Translation {
     pub statuses: Statuses,
     /// All mistakes and warnings, by object.
     pub problems: Vec<Problem>,
+    /// What runs for each Gateway. One with invalid parameters has none: what runs goes on as it is.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub infra: BTreeMap<ObjectKey, Infra>,
 }
 
 /// A namespaced object's identity within its kind. Prints as `namespace/name`.

@@ -3,6 +3,7 @@
 
 mod gateway;
 mod problem;
+mod programmed;
 mod route;
 
 use std::collections::BTreeMap;
@@ -12,11 +13,12 @@ use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 
 pub(crate) use problem::problems;
+pub(crate) use programmed::{Facts, digest};
 
 use crate::attach::Attachments;
 use crate::class::{Class, Classes, SUPPORTED_FEATURES};
 use crate::finding::{Aspect, Findings};
-use crate::gateway::Gateways;
+use crate::gateway::{GatewayAddress, Gateways};
 use crate::model::{ParentRef, RouteKind};
 use crate::route::CompiledRoute;
 use crate::upstream::{Judged, Upstreams};
@@ -55,12 +57,15 @@ pub struct SupportedFeature {
     pub name: String,
 }
 
-/// Our part of `Gateway.status`; addresses are the operator's.
+/// Our part of `Gateway.status`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GatewayStatus {
-    /// `Accepted`, `Programmed`. The latter says what the configuration allows; the operator lowers it until the proxies acknowledged.
+    /// `Accepted`, `Programmed`.
     pub conditions: Vec<Condition>,
+    /// In a cluster: where it is reached.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<GatewayAddress>,
     /// One per listener, in the order of the spec.
     pub listeners: Vec<ListenerStatus>,
 }
@@ -149,6 +154,7 @@ pub(crate) struct World<'w> {
     pub(crate) classes: &'w Classes<'w>,
     pub(crate) gateways: &'w Gateways,
     pub(crate) upstreams: &'w Upstreams,
+    pub(crate) facts: &'w Facts<'w>,
 }
 
 pub(crate) fn statuses(world: &World<'_>, routes: &[CompiledRoute], attachments: &Attachments) -> Statuses {

@@ -91,6 +91,8 @@ fn shuffle_all(snapshot: &mut Snapshot, seed: u64) {
         endpoint_slices,
         secrets,
         upstreams,
+        gateway_parameters,
+        proxies: _,
     } = snapshot;
     shuffle(gateway_classes, seed);
     shuffle(gateways, seed);
@@ -102,6 +104,7 @@ fn shuffle_all(snapshot: &mut Snapshot, seed: u64) {
     shuffle(endpoint_slices, seed);
     shuffle(secrets, seed);
     shuffle(upstreams, seed);
+    shuffle(gateway_parameters, seed);
 }
 
 /// Fisher and Yates, with Knuth's linear congruence (MMIX) for the draws.

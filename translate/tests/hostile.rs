@@ -181,7 +181,7 @@ fn shows_no_token_that_was_put_into_a_wrong_field() {
         for canary in CANARIES {
             let Some(translation) = translated(with(&DOCUMENTS, leaf, canary)) else { continue };
             let place = place(leaf);
-            let Translation { configs, statuses, problems } = &translation;
+            let Translation { configs, statuses, problems, infra: _ } = &translation;
             let said = format!("{statuses:?}{problems:?}{}{}", json(statuses), json(problems));
             let configured = format!("{configs:?}{}", json(configs));
             let may_be_configured = TEXTS.contains(&place.as_str())

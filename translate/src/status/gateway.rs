@@ -16,7 +16,9 @@ pub(super) fn statuses(world: &World<'_>, attachments: &Attachments) -> BTreeMap
         let stamp = Stamp { now: world.now, generation: gateway.generation };
         let listener = |one| listener_status(stamp, gateway, one, attachments.count(key, name(one)));
         let listeners = gateway.listeners.iter().map(listener).collect();
-        (key.clone(), GatewayStatus { conditions: vec![accepted(stamp, gateway), programmed(stamp, gateway)], listeners })
+        let missing = world.facts.missing(key, gateway);
+        let conditions = vec![accepted(stamp, gateway), programmed(stamp, gateway, missing)];
+        (key.clone(), GatewayStatus { conditions, addresses: gateway.addresses.clone().unwrap_or_default(), listeners })
     };
     world.gateways.ours.iter().map(status).collect()
 }
@@ -39,11 +41,12 @@ fn accepted(stamp: Stamp, gateway: &Gateway) -> Condition {
     stamp.condition("Accepted", any_valid, "ListenersNotValid", message)
 }
 
-/// Whether anything can be served. That it is served, the operator knows from its proxies' acknowledgements.
-fn programmed(stamp: Stamp, gateway: &Gateway) -> Condition {
-    match gateway.served().next() {
-        Some(_) => stamp.condition("Programmed", true, "Programmed", ""),
-        None => stamp.condition(
+/// Whether anything is served.
+fn programmed(stamp: Stamp, gateway: &Gateway, missing: Option<(&'static str, String)>) -> Condition {
+    match (gateway.served().next(), missing) {
+        (Some(_), None) => stamp.condition("Programmed", true, "Programmed", ""),
+        (Some(_), Some((reason, message))) => stamp.condition("Programmed", false, reason, message),
+        (None, _) => stamp.condition(
             "Programmed",
             false,
             "Invalid",
