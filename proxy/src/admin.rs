@@ -1,7 +1,7 @@
-//! The admin port: metrics, probes, and what is configured, with tokens as fingerprints.
+//! The admin port: metrics, probes, and, for who is on the same host or in the same pod, what is configured, with tokens as fingerprints.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,6 +14,8 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
+use policy::Compiler;
 
 use crate::metrics::Metrics;
 use crate::state::State;
@@ -24,18 +26,21 @@ pub(crate) struct Admin {
     pages: Arc<Pages>,
 }
 
-struct Pages {
+/// What is shown there.
+pub(crate) struct Pages {
+    compiler: Arc<Mutex<Compiler>>,
     state: Arc<ArcSwap<State>>,
     metrics: Arc<Metrics>,
+    configured: AtomicBool,
     draining: AtomicBool,
 }
 
 impl Admin {
-    pub(crate) fn start(address: SocketAddr, state: Arc<ArcSwap<State>>, metrics: Arc<Metrics>) -> std::io::Result<Self> {
+    pub(crate) fn start(address: SocketAddr, pages: Pages) -> std::io::Result<Self> {
         let socket = std::net::TcpListener::bind(address)?;
         socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;
-        let pages = Arc::new(Pages { state, metrics, draining: AtomicBool::new(false) });
+        let pages = Arc::new(pages);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let served = Arc::clone(&pages);
         std::thread::Builder::new().name("admin".into()).spawn(move || runtime.block_on(accept(socket, served)))?;
@@ -44,6 +49,11 @@ impl Admin {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// From now on ready: a configuration is in force and its ports are open.
+    pub(crate) fn set_configured(&self) {
+        self.pages.configured.store(true, Ordering::Release);
     }
 
     /// From now on not ready: load balancers look elsewhere.
@@ -58,14 +68,14 @@ async fn accept(socket: std::net::TcpListener, pages: Arc<Pages>) {
         Err(error) => return tracing::error!(%error, "no admin port"),
     };
     loop {
-        let Ok((stream, _)) = socket.accept().await else {
+        let Ok((stream, peer)) = socket.accept().await else {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             continue;
         };
         let pages = Arc::clone(&pages);
         tokio::spawn(async move {
             let service = service_fn(|request| {
-                let page = pages.page(&request);
+                let page = pages.page(&request, peer.ip());
                 async { Ok::<_, Infallible>(page) }
             });
             let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
@@ -77,7 +87,11 @@ async fn accept(socket: std::net::TcpListener, pages: Arc<Pages>) {
 }
 
 impl Pages {
-    fn page(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    pub(crate) fn new(compiler: Arc<Mutex<Compiler>>, state: Arc<ArcSwap<State>>, metrics: Arc<Metrics>) -> Self {
+        Self { compiler, state, metrics, configured: AtomicBool::new(false), draining: AtomicBool::new(false) }
+    }
+
+    fn page(&self, request: &Request<Incoming>, peer: IpAddr) -> Response<Full<Bytes>> {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
         }
@@ -85,13 +99,19 @@ impl Pages {
             "/livez" => text(StatusCode::OK, "ok\n"),
             "/readyz" => self.ready(),
             "/metrics" => self.metrics(),
-            "/config_dump" => self.dump(),
+            "/config_dump" if peer.to_canonical().is_loopback() => self.dump(),
+            // Fingerprints are no secrets, but names, hosts and addresses of a whole Gateway are nobody else's business either.
+            "/config_dump" => text(
+                StatusCode::FORBIDDEN,
+                "the configuration is shown to loopback peers only; kubectl port-forward makes you one, as in\n\
+                 kubectl port-forward POD 15000 & curl http://127.0.0.1:15000/config_dump\n",
+            ),
             _ => text(StatusCode::NOT_FOUND, "/metrics /readyz /livez /config_dump\n"),
         }
     }
 
     fn ready(&self) -> Response<Full<Bytes>> {
-        match (self.draining.load(Ordering::Relaxed), self.state.load().configured) {
+        match (self.draining.load(Ordering::Relaxed), self.configured.load(Ordering::Acquire)) {
             (true, _) => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
             (false, false) => text(StatusCode::SERVICE_UNAVAILABLE, "no configuration yet\n"),
             (false, true) => text(StatusCode::OK, "ok\n"),
@@ -108,7 +128,9 @@ impl Pages {
     }
 
     fn dump(&self) -> Response<Full<Bytes>> {
-        match serde_json::to_string_pretty(&*self.state.load().config) {
+        // Copied first, which is pointers: printing would hold up the next change.
+        let config = self.compiler.lock().config().clone();
+        match serde_json::to_string_pretty(&config) {
             Ok(page) => typed(StatusCode::OK, "application/json", page),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
         }

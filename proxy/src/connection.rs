@@ -1,11 +1,15 @@
 //! Client connections: accepted, sniffed, decrypted, served as HTTP/1.1 or HTTP/2, and let finish when a port closes.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::net::TcpListener;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use http::header::{CONNECTION, HeaderValue};
+use http::{Response, StatusCode};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -33,8 +37,13 @@ const HTTP2_SEND_BUFFER: usize = 64 * 1024;
 /// What a new connection on a closing port gets to say its first word.
 const LAST_WORDS: Duration = Duration::from_millis(250);
 
+/// How long an HTTP/1 connection without a request stays open on a closing port. Closed at once, it would take along the request that a
+/// client is just sending; this way most clients hear of the end from an answer (RFC 9112 section 9.6). HTTP/2 has GOAWAY for that.
+const GOODBYE: Duration = Duration::from_millis(500);
+
 /// A port that is accepted on.
 pub(crate) struct Listening {
+    via: Arc<Via>,
     accepting: tokio::task::JoinHandle<()>,
     closing: watch::Sender<bool>,
     /// Yields `None` when no connection is left.
@@ -47,16 +56,21 @@ impl Listening {
         let socket = tokio::net::TcpListener::from_std(socket)?;
         let (closing, closed) = watch::channel(false);
         let (alive, open) = mpsc::channel(1);
-        let via = Arc::new(Via { worker: Arc::clone(worker), port, _alive: alive });
-        Ok(Self { accepting: tokio::spawn(accept(socket, Accepted { via, tls, closed })), closing, open })
+        let via = Arc::new(Via { worker: Arc::clone(worker), port, closing: AtomicBool::new(false), _alive: alive });
+        let accepted = Accepted { via: Arc::clone(&via), tls, closed };
+        Ok(Self { via, accepting: tokio::spawn(accept(socket, accepted)), closing, open })
     }
 
     /// Stops accepting, with nothing left in the backlog, and lets connections finish what they are at. The receiver ends with the
     /// last of them.
     pub(crate) async fn close(self) -> mpsc::Receiver<()> {
-        let _ = self.closing.send(true);
-        let _ = self.accepting.await;
-        self.open
+        let Self { via, accepting, closing, open } = self;
+        via.closing.store(true, Ordering::Relaxed);
+        // Whoever waits for the last connection must not wait for this.
+        drop(via);
+        let _ = closing.send(true);
+        let _ = accepting.await;
+        open
     }
 }
 
@@ -150,13 +164,25 @@ impl Accepted {
         let (watched, lengths) = HeadWatch::new(stream);
         session.lengths = Some(lengths);
         let session = Arc::new(session);
-        let service = service_fn(|request| request::serve(&session, request));
+        let serving = &session;
+        let service = service_fn(move |request| async move {
+            let mut response = request::serve(serving, request).await?;
+            if serving.via.closing.load(Ordering::Relaxed) {
+                say_goodbye(&mut response);
+            }
+            Ok::<_, Infallible>(response)
+        });
         let mut connection = pin!(builder.serve_connection(TokioIo::new(watched), service).with_upgrades());
         // In this order: a request that is already here is served, even when the port closes.
         tokio::select! {
             biased;
             ended = connection.as_mut() => return ended,
             _ = self.closed.wait_for(|closed| *closed) => {}
+        }
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => return ended,
+            () = tokio::time::sleep(GOODBYE) => {}
         }
         connection.as_mut().graceful_shutdown();
         connection.await
@@ -185,6 +211,13 @@ impl Accepted {
         }
         connection.as_mut().graceful_shutdown();
         connection.await
+    }
+}
+
+/// hyper closes the connection after an answer with this.
+fn say_goodbye<B>(response: &mut Response<B>) {
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
 }
 

@@ -1,14 +1,15 @@
 //! The data plane: from a socket to a decision to a backend, and back.
 //!
 //! ```text
-//! Server::apply ─► State (table, certificates) ── swapped whole ──┐
-//!                                                          ▼
+//! source (delta xDS), or files ─► Server::apply ─► State (table, certificates) ── swapped; shares what stayed ──┐
+//!                                                                                                       ▼
 //! listener ─► connection ─► request: find rule ─► decide ─► Permit ─► forward ─► backend
 //!                                     └─ refuse / redirect / preflight
 //! ```
 //!
 //! One single-threaded runtime per worker, each with its own listening sockets (`SO_REUSEPORT`), upstream connections and resolver: a
-//! request never changes threads. Whoever holds the [`Server`] applies configurations and drains; the admin port has a thread of its own.
+//! request never changes threads. Whoever holds the [`Server`] applies configurations and drains, be it by hand or with a [`Source`]; the
+//! admin port has a thread of its own.
 
 mod admin;
 mod body;
@@ -29,6 +30,7 @@ mod request;
 mod server;
 mod session;
 mod sniff;
+mod source;
 mod state;
 mod tls;
 mod tunnel;
@@ -37,3 +39,4 @@ mod worker;
 
 pub use options::{ConnectTo, Options};
 pub use server::{ApplyError, Server};
+pub use source::{AddressError, ControlPlane, Source, XdsAddress};

@@ -17,7 +17,8 @@ pub enum LogFormat {
 }
 
 /// Libraries that see requests in clear; their logs stop at warnings, whatever is asked for.
-const QUIET: [&str; 7] = ["hyper", "h2", "rustls", "tokio_rustls", "hickory_resolver", "hickory_proto", "hickory_net"];
+const QUIET: [&str; 10] =
+    ["hyper", "hyper_util", "h2", "tonic", "tower", "rustls", "tokio_rustls", "hickory_resolver", "hickory_proto", "hickory_net"];
 
 /// Starts logging. `RUST_LOG` is as tracing-subscriber documents it.
 pub fn start(format: LogFormat, default: LevelFilter) {

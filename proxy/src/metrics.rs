@@ -1,10 +1,12 @@
 //! What a scrape shows. Few series, all made at start: no label holds what a client sent, but for a bounded set of model names.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use policy::{ProviderKind, Reason};
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
 
 use crate::error::UpstreamError;
 use crate::usage::Usage;
@@ -30,6 +32,11 @@ pub(crate) struct Metrics {
     pub(crate) credentials_refused: IntCounter,
     pub(crate) connections: IntGauge,
     config_updates: [IntCounter; 2],
+    /// When the configuration in force came into force.
+    configured: Mutex<Option<Instant>>,
+    unserved: [IntGauge; 3],
+    pub(crate) xds_connected: IntGauge,
+    xds_responses: [IntCounter; 2],
     tokens: HistogramVec,
     models: Mutex<Vec<String>>,
 }
@@ -58,6 +65,12 @@ impl Metrics {
         let tokens = register(&registry, HistogramVec::new(tokens.buckets(TOKEN_BUCKETS.to_vec()), &token_labels)?)?;
         let refused = IntCounter::new("keyward_credentials_refused_total", "Answers 401 of providers to the gateway's own credential.")?;
         let connections = IntGauge::new("keyward_connections", "Client connections open now.")?;
+        let connected = IntGauge::new("keyward_proxy_xds_connected", "Whether the configuration channel is open: 1 or 0.")?;
+        let responses =
+            counters("keyward_proxy_xds_responses_total", "Responses of the control plane, by what became of them.", &["result"])?;
+        let unserved =
+            Opts::new("keyward_proxy_config_unserved", "Parts of the configuration in force that cannot be served as configured.");
+        let unserved = register(&registry, IntGaugeVec::new(unserved, &["kind"])?)?;
         let kinds = ["ai", "http"];
         Ok(Self {
             requests: kinds.map(|kind| CLASSES.map(|class| requests.with_label_values(&[kind, class]))),
@@ -69,6 +82,10 @@ impl Metrics {
             credentials_refused: register(&registry, refused)?,
             connections: register(&registry, connections)?,
             config_updates: ["applied", "refused"].map(|result| updates.with_label_values(&[result])),
+            configured: Mutex::default(),
+            unserved: ["rule", "certificate", "port"].map(|kind| unserved.with_label_values(&[kind])),
+            xds_connected: register(&registry, connected)?,
+            xds_responses: ["ack", "nack"].map(|result| responses.with_label_values(&[result])),
             tokens,
             models: Mutex::default(),
             registry,
@@ -93,6 +110,20 @@ impl Metrics {
 
     pub(crate) fn config_update(&self, applied: bool) {
         self.config_updates[usize::from(!applied)].inc();
+        if applied {
+            *self.configured.lock() = Some(Instant::now());
+        }
+    }
+
+    /// How many rules, certificates and ports of the configuration in force are not served as configured.
+    pub(crate) fn unserved(&self, counts: [usize; 3]) {
+        for (gauge, count) in self.unserved.iter().zip(counts) {
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    pub(crate) fn xds_response(&self, acked: bool) {
+        self.xds_responses[usize::from(!acked)].inc();
     }
 
     pub(crate) fn used(&self, (provider, operation): (ProviderKind, &'static str), usage: &Usage) {
@@ -124,6 +155,10 @@ impl Metrics {
         let gauges = register(&scrape, prometheus::GaugeVec::new(opts, &["backend"])?)?;
         for (backend, age) in ages {
             gauges.with_label_values(&[backend]).set(*age);
+        }
+        if let Some(since) = *self.configured.lock() {
+            let age = Gauge::new("keyward_proxy_config_age_seconds", "Seconds since the configuration in force came into force.")?;
+            register(&scrape, age)?.set(since.elapsed().as_secs_f64());
         }
         let mut families = self.registry.gather();
         families.extend(scrape.gather());

@@ -11,15 +11,16 @@ pub struct Options {
     /// Address to accept requests on; ports come from the Gateway's listeners.
     #[arg(long, value_name = "ADDR", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     pub bind: IpAddr,
-    /// Address of /metrics, /readyz, /livez and /config_dump. It shows configuration, never a credential.
+    /// Address of /metrics, /readyz, /livez and /config_dump. The last shows configuration, never a credential, and to loopback peers
+    /// only.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:15000")]
     pub admin_addr: SocketAddr,
     /// Dial HOST2:PORT2 in place of HOST1:PORT1, as curl's option of this name does; TLS still verifies HOST1. Repeatable.
     #[arg(long, value_name = "HOST1:PORT1:HOST2:PORT2")]
     pub connect_to: Vec<ConnectTo>,
-    /// PEM file of certificate authorities to trust for providers, besides the system's.
-    #[arg(long, value_name = "FILE")]
-    pub upstream_ca: Option<PathBuf>,
+    /// PEM file, or directory of such, of certificate authorities to trust for providers, besides the system's. Repeatable.
+    #[arg(long, value_name = "FILE|DIR")]
+    pub upstream_ca: Vec<PathBuf>,
     /// Worker threads; 0: one per core.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub threads: usize,

@@ -7,12 +7,14 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use policy::Config;
+use parking_lot::Mutex;
+use policy::wire::Delta;
+use policy::{Compiler, Config};
 use rustls::server::ProducesTickets;
 use socket2::{Domain, Socket, Type};
 use tokio::sync::mpsc;
 
-use crate::admin::Admin;
+use crate::admin::{Admin, Pages};
 use crate::dns::Dns;
 use crate::metrics::Metrics;
 use crate::options::Options;
@@ -68,6 +70,8 @@ impl ApplyError {
 /// A running proxy.
 pub struct Server {
     options: Arc<Options>,
+    /// The configuration in force, and what the next state is made from. Shared with the admin port, which prints it.
+    compiler: Arc<Mutex<Compiler>>,
     state: Arc<ArcSwap<State>>,
     metrics: Arc<Metrics>,
     admin: Admin,
@@ -85,13 +89,15 @@ impl Server {
     /// Starts the workers and the admin port. Nothing is accepted before the first [`Server::apply`].
     pub fn start(options: Options) -> Result<Self, ApplyError> {
         let options = Arc::new(options);
-        let state = Arc::new(ArcSwap::from_pointee(State::empty()));
+        let compiler = Arc::new(Mutex::new(Compiler::default()));
+        let state = Arc::new(ArcSwap::from_pointee(State::default()));
         let metrics = Arc::new(Metrics::new().map_err(|e| ApplyError::start("metrics", e))?);
-        let client_tls = ClientTls::load(options.upstream_ca.as_deref()).map_err(|e| ApplyError::start("--upstream-ca", e))?;
-        let admin = Admin::start(options.admin_addr, Arc::clone(&state), Arc::clone(&metrics));
+        let client_tls = ClientTls::load(&options.upstream_ca).map_err(|e| ApplyError::start("--upstream-ca", e))?;
+        let pages = Pages::new(Arc::clone(&compiler), Arc::clone(&state), Arc::clone(&metrics));
+        let admin = Admin::start(options.admin_addr, pages);
         let admin = admin.map_err(|e| ApplyError::start("--admin-addr", format!("{}: {e}", options.admin_addr)))?;
         let ticketer = tls::ticketer().map_err(|e| ApplyError::start("TLS tickets", e))?;
-        let mut server = Self { options, state, metrics, admin, workers: Vec::new(), ports: BTreeSet::new(), ticketer };
+        let mut server = Self { options, compiler, state, metrics, admin, workers: Vec::new(), ports: BTreeSet::new(), ticketer };
         for nth in 0..server.threads() {
             let worker = server.start_worker(nth, client_tls.clone()).map_err(|e| ApplyError::start("worker thread", e))?;
             server.workers.push(worker);
@@ -129,31 +135,60 @@ impl Server {
         self.admin.address()
     }
 
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     /// The ports accepted on now.
     pub fn ports(&self) -> impl Iterator<Item = u16> {
         self.ports.iter().copied()
     }
 
-    /// Serves a new configuration from the next request on. Requests in flight finish under the one they met. A port or certificate
-    /// that cannot be used is an error in the list, a port is tried again with the next configuration; everything else is served.
+    /// Serves a new configuration in place of the old one, as [`Server::apply_delta`] does.
     pub fn apply(&mut self, config: Config) -> Result<Vec<ApplyError>, ApplyError> {
-        let prepared = State::prepare(config, &self.state.load(), Instant::now());
-        self.metrics.config_update(prepared.is_ok());
-        let (state, mut failed) = prepared?;
-        let wanted: BTreeSet<u16> = state.table.ports().map(|(port, _)| port).collect();
-        self.state.store(Arc::new(state));
+        let delta = Delta::between(self.compiler.lock().config(), &config);
+        self.apply_delta(delta)
+    }
+
+    /// Serves a changed configuration from the next request on: all of the change or, with an `Err`, nothing of it. Requests in flight
+    /// finish under the one they met.
+    ///
+    /// Only what contradicts itself as a whole (two listeners for the same host and port) is an `Err`. A rule that cannot be compiled, a
+    /// certificate that does not fit its key, a port that somebody else has: each is an error in the list, and everything else is
+    /// served. To refuse the whole for one of them would let one route's mistake, or another process on the node, stop every other
+    /// change; and going back would not give the port either. A rule or certificate is in the list once, when it changes; a port is
+    /// tried again with every change.
+    pub fn apply_delta(&mut self, delta: Delta) -> Result<Vec<ApplyError>, ApplyError> {
+        let mut failed = self.compile(delta)?;
+        let wanted: BTreeSet<u16> = self.state.load().table.ports().map(|(port, _)| port).collect();
         for port in self.ports.difference(&wanted) {
             self.close(*port);
         }
         self.ports.retain(|port| wanted.contains(port));
-        for port in wanted {
-            if !self.ports.contains(&port) {
-                match self.open(port) {
-                    Ok(()) => drop(self.ports.insert(port)),
+        for port in &wanted {
+            if !self.ports.contains(port) {
+                match self.open(*port) {
+                    Ok(()) => drop(self.ports.insert(*port)),
                     Err(error) => failed.push(error),
                 }
             }
         }
+        let state = self.state.load();
+        self.metrics.unserved([state.table.problems().len(), state.unusable, wanted.len() - self.ports.len()]);
+        self.admin.set_configured();
+        Ok(failed)
+    }
+
+    fn compile(&self, delta: Delta) -> Result<Vec<ApplyError>, ApplyError> {
+        let mut compiler = self.compiler.lock();
+        let applied = compiler.apply(delta);
+        self.metrics.config_update(applied.is_ok());
+        let (state, failed) = self.state.load().after(applied?, compiler.config(), Instant::now());
+        self.state.store(Arc::new(state));
         Ok(failed)
     }
 

@@ -1,7 +1,7 @@
 //! What all requests of one client connection share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::mpsc;
 
@@ -12,6 +12,8 @@ use crate::worker::Worker;
 pub(crate) struct Via {
     pub(crate) worker: Arc<Worker>,
     pub(crate) port: u16,
+    /// No new connections: the answers on HTTP/1 say that they are the last.
+    pub(crate) closing: AtomicBool,
     /// Dropped with the port's last connection or tunnel.
     pub(crate) _alive: mpsc::Sender<()>,
 }

@@ -1,27 +1,35 @@
-//! What all workers share and a new configuration replaces whole: the table and the listeners' certificates.
+//! What all workers share and a new configuration replaces: the table and the listeners' certificates. What did not change is the same
+//! object as before.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use policy::config::{Credential, Secret};
-use policy::{Config, Table};
+use policy::config::{Backend, Credential, Secret};
+use policy::{Applied, Config, Table, Token};
 use rustls::sign::CertifiedKey;
 
 use crate::server::ApplyError;
 use crate::tls;
 
 /// One generation of configuration, prepared.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) table: Table,
-    /// For dumps.
-    pub(crate) config: Arc<Config>,
     /// By listener name.
-    pub(crate) certificates: HashMap<String, Vec<Arc<CertifiedKey>>>,
+    pub(crate) certificates: Arc<HashMap<Arc<str>, Vec<Certificate>>>,
+    /// Certificates that listeners name and that cannot be used.
+    pub(crate) unusable: usize,
     /// When each backend's present credential came into force.
-    pub(crate) credentials: HashMap<String, Loaded>,
-    pub(crate) configured: bool,
+    pub(crate) credentials: Arc<HashMap<String, Loaded>>,
+}
+
+/// A certificate that can be served.
+#[derive(Debug)]
+pub(crate) struct Certificate {
+    /// What it was read from.
+    secret: Arc<Secret>,
+    pub(crate) key: Arc<CertifiedKey>,
 }
 
 /// A credential's generation.
@@ -32,46 +40,68 @@ pub(crate) struct Loaded {
 }
 
 impl State {
-    /// Before the first configuration.
-    pub(crate) fn empty() -> Self {
-        Self {
-            table: Table::default(),
-            config: Arc::default(),
-            certificates: HashMap::new(),
-            credentials: HashMap::new(),
-            configured: false,
-        }
+    /// The state after a change; `config` is the whole configuration. What cannot be used is an error in the list: a rule refuses its
+    /// requests, a listener's handshakes fail for want of a certificate.
+    pub(crate) fn after(&self, applied: Applied, config: &Config, now: Instant) -> (Self, Vec<ApplyError>) {
+        let mut failed: Vec<ApplyError> = applied.refused.into_iter().map(ApplyError::from).collect();
+        let refused = failed.len();
+        let (certificates, unusable) = match applied.listeners {
+            true => {
+                let certificates = Arc::new(self.certificates(&applied.table, &mut failed));
+                (certificates, failed.len() - refused)
+            }
+            false => (Arc::clone(&self.certificates), self.unusable),
+        };
+        let credentials = self.credentials(&applied.backends, config, now);
+        (Self { table: applied.table, certificates, unusable, credentials }, failed)
     }
 
-    /// Prepares a configuration. A certificate that cannot be used is an error in the list, and its listener's handshakes fail.
-    pub(crate) fn prepare(config: Config, previous: &Self, now: Instant) -> Result<(Self, Vec<ApplyError>), ApplyError> {
-        let table = Table::compile(&config)?;
-        let mut certificates = HashMap::new();
-        let mut failed: Vec<ApplyError> = table.problems().iter().cloned().map(ApplyError::from).collect();
+    fn certificates(&self, table: &Table, failed: &mut Vec<ApplyError>) -> HashMap<Arc<str>, Vec<Certificate>> {
+        let mut certificates: HashMap<Arc<str>, Vec<Certificate>> = HashMap::new();
         for listener in table.ports().flat_map(|(_, port)| port.listeners()) {
-            for (chain, key) in &listener.certificates {
-                match tls::certified_key(chain, key) {
-                    Ok(key) => certificates.entry(listener.name.clone()).or_insert_with(Vec::new).push(key),
-                    Err(problem) => failed.push(ApplyError::Certificate { listener: listener.name.clone(), problem }),
+            for secret in &*listener.certificates {
+                match self.certificate(&listener.name, secret) {
+                    Ok(certificate) => certificates.entry(Arc::clone(&listener.name)).or_default().push(certificate),
+                    Err(problem) => failed.push(ApplyError::Certificate { listener: listener.name.to_string(), problem }),
                 }
             }
         }
-        let credentials = credentials(&config, previous, now);
-        Ok((Self { table, config: Arc::new(config), certificates, credentials, configured: true }, failed))
+        certificates
+    }
+
+    /// Taken from this state if the listener had it there: checking a key against its certificate takes a signature.
+    fn certificate(&self, listener: &str, secret: &Arc<Secret>) -> Result<Certificate, String> {
+        let known = self.certificates.get(listener).and_then(|all| all.iter().find(|known| Arc::ptr_eq(&known.secret, secret)));
+        let key = match (known, &**secret) {
+            (Some(known), _) => Arc::clone(&known.key),
+            (None, Secret::Certificate { chain, key }) => tls::certified_key(chain, key)?,
+            (None, Secret::Token(_)) => return Err("its secret is not a certificate".to_owned()),
+        };
+        Ok(Certificate { secret: Arc::clone(secret), key })
+    }
+
+    fn credentials(&self, changed: &[String], config: &Config, now: Instant) -> Arc<HashMap<String, Loaded>> {
+        let mut credentials = Arc::clone(&self.credentials);
+        for name in changed {
+            let (before, after) = (credentials.get(name), token(config, name).map(Token::fingerprint));
+            match after {
+                Some(fingerprint) if before.is_none_or(|loaded| loaded.fingerprint != fingerprint) => {
+                    Arc::make_mut(&mut credentials).insert(name.clone(), Loaded { fingerprint, since: now });
+                }
+                None if before.is_some() => drop(Arc::make_mut(&mut credentials).remove(name)),
+                Some(_) | None => {}
+            }
+        }
+        credentials
     }
 }
 
-fn credentials(config: &Config, previous: &State, now: Instant) -> HashMap<String, Loaded> {
-    let providers = config.backends.iter().filter_map(|(name, backend)| match &**backend {
-        policy::config::Backend::Provider(provider) => Some((name, &provider.credential)),
-        policy::config::Backend::Service { .. } => None,
-    });
-    let loaded = providers.filter_map(|(name, credential)| {
-        let Credential::Secret(secret) = credential else { return None };
-        let Secret::Token(token) = &**config.secrets.get(secret)? else { return None };
-        let fingerprint = token.fingerprint();
-        let kept = previous.credentials.get(name).filter(|loaded| loaded.fingerprint == fingerprint);
-        Some((name.clone(), kept.cloned().unwrap_or(Loaded { fingerprint, since: now })))
-    });
-    loaded.collect()
+/// The gateway's own token for a backend.
+fn token<'c>(config: &'c Config, backend: &str) -> Option<&'c Token> {
+    let Backend::Provider(provider) = &**config.backends.get(backend)? else { return None };
+    let Credential::Secret(secret) = &provider.credential else { return None };
+    match &**config.secrets.get(secret)? {
+        Secret::Token(token) => Some(token),
+        Secret::Certificate { .. } => None,
+    }
 }

@@ -1,6 +1,6 @@
 //! TLS on both sides: certificates by SNI towards clients, verification towards providers.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -14,7 +14,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use tokio_rustls::TlsAcceptor;
 
-use crate::state::State;
+use crate::state::{Certificate, State};
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
@@ -64,8 +64,8 @@ impl ResolvesServerCert for BySni {
         let host = normalize_host(hello.server_name().unwrap_or_default());
         let listener = state.table.port(self.port)?.listener(&host)?;
         let keys = state.certificates.get(&listener.name)?;
-        let fits = |key: &&Arc<CertifiedKey>| key.key.choose_scheme(hello.signature_schemes()).is_some();
-        keys.iter().find(fits).or(keys.first()).cloned()
+        let fits = |certificate: &&Certificate| certificate.key.key.choose_scheme(hello.signature_schemes()).is_some();
+        keys.iter().find(fits).or(keys.first()).map(|certificate| Arc::clone(&certificate.key))
     }
 }
 
@@ -79,23 +79,16 @@ pub(crate) struct ClientTls {
 }
 
 impl ClientTls {
-    /// Trusts the system's authorities (Mozilla's where there are none, as in an image from scratch) and those of `extra`.
-    pub(crate) fn load(extra: Option<&Path>) -> Result<Self, String> {
+    /// Trusts the system's authorities (Mozilla's where there are none, as in an image from scratch) and those of `extra`, files or
+    /// directories of PEM.
+    pub(crate) fn load(extra: &[PathBuf]) -> Result<Self, String> {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if roots.is_empty() {
             roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         }
-        if let Some(path) = extra {
-            let problem = |e: String| format!("{}: {e}", path.display());
-            let certificates = CertificateDer::pem_file_iter(path).map_err(|e| problem(e.to_string()))?;
-            let certificates = certificates.collect::<Result<Vec<_>, _>>().map_err(|e| problem(e.to_string()))?;
-            if certificates.is_empty() {
-                return Err(problem("holds no PEM certificate".to_owned()));
-            }
-            for certificate in certificates {
-                roots.add(certificate).map_err(|e| problem(e.to_string()))?;
-            }
+        for path in extra {
+            trust(&mut roots, path)?;
         }
         let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(|e| e.to_string())?;
         let mut any = builder.with_root_certificates(roots).with_no_client_auth();
@@ -104,4 +97,32 @@ impl ClientTls {
         http1.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self { any: Arc::new(any), http1: Arc::new(http1) })
     }
+}
+
+/// TLS settings towards the control plane: only the authorities of this file count, and what is spoken is HTTP/2.
+pub(crate) fn control_plane(ca: &Path) -> Result<ClientConfig, String> {
+    let mut roots = RootCertStore::empty();
+    trust(&mut roots, ca)?;
+    let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(|e| e.to_string())?;
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(config)
+}
+
+/// Adds the authorities of a PEM file, or of all files in a directory but those with a dot in front: a mounted volume keeps its own
+/// there.
+fn trust(roots: &mut RootCertStore, path: &Path) -> Result<(), String> {
+    let problem = |e: String| format!("{}: {e}", path.display());
+    if path.is_dir() {
+        let entries = std::fs::read_dir(path).map_err(|e| problem(e.to_string()))?;
+        let mut entries = entries.collect::<Result<Vec<_>, _>>().map_err(|e| problem(e.to_string()))?;
+        entries.retain(|entry| !entry.file_name().as_encoded_bytes().starts_with(b".") && entry.path().is_file());
+        return entries.iter().try_for_each(|entry| trust(roots, &entry.path()));
+    }
+    let certificates = CertificateDer::pem_file_iter(path).map_err(|e| problem(e.to_string()))?;
+    let certificates = certificates.collect::<Result<Vec<_>, _>>().map_err(|e| problem(e.to_string()))?;
+    if certificates.is_empty() {
+        return Err(problem("holds no PEM certificate".to_owned()));
+    }
+    certificates.into_iter().try_for_each(|certificate| roots.add(certificate).map_err(|e| problem(e.to_string())))
 }
