@@ -1,0 +1,206 @@
+//! The effects of the control plane: it watches, has everything translated, serves the result to proxies, and writes what the cluster is to
+//! have. What it all means, it does not know: that is `translate`.
+//!
+//! ```text
+//! API server ─► watch ─► reading ─► engine ─► Translator ─┬─ configs ─► publish ─► xds ══ delta xDS ══► proxies
+//!                                     ▲ ▲                 ├─ infra ──► apply ──┐         │ ack
+//!                                     │ └── proxies ◄──── │ ──────────────────── │ ────────┤
+//!                                     └──── peers ◄────── │ ── other replicas ◄─ │ ────────┘
+//!                                                         ├─ statuses ► status ─┴─► API server (leader only)
+//!                                                         └─ problems ► events ─────► API server (leader only)
+//! ```
+//!
+//! Every replica watches, translates and serves; only the one with the lease writes ([`leader`]). Proxies prove who they are by a token of
+//! their ServiceAccount ([`authenticate`]) over TLS of the operator's own CA ([`authority`]).
+
+mod apply;
+pub mod authenticate;
+pub mod authority;
+mod engine;
+mod events;
+mod http;
+pub mod leader;
+mod manifest;
+pub mod metrics;
+mod options;
+mod peers;
+mod proxies;
+mod publish;
+mod reading;
+mod status;
+mod watch;
+mod xds;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use kube::{Api, Client};
+use kube_runtime::watcher;
+use tokio::sync::{mpsc, watch as channel};
+use tokio_util::sync::CancellationToken;
+use translate::{Kind, Translator};
+
+use crate::apply::{Infrastructure, MANAGED_BY, OWNED, owned_resource};
+use crate::authenticate::Authenticator;
+use crate::authority::Authority;
+use crate::engine::{Engine, Input, Outlets};
+use crate::http::Readiness;
+use crate::leader::Leadership;
+use crate::manifest::Manifest;
+use crate::metrics::Metrics;
+use crate::peers::Ack;
+use crate::publish::Publisher;
+use crate::status::Statuses;
+use crate::watch::{Seen, Watch, Watching};
+use crate::xds::ConfigService;
+
+pub use options::Options;
+
+/// So many inputs may wait while the engine works.
+const INPUTS: usize = 4096;
+/// A watch is renewed this often, so that a silent partition from the API server is noticed.
+const WATCH_SECONDS: u32 = 40;
+const READ_TIMEOUT: Duration = Duration::from_secs(50);
+
+/// Runs the operator until told to stop.
+pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()> {
+    let client = client().await?;
+    let metrics = Metrics::new();
+    let readiness = Readiness::new(&["synced", "certificate"]);
+    let http = tokio::spawn(http::serve(options.http_listen, Arc::clone(&metrics), Arc::clone(&readiness), stop.clone()));
+    let authority = Authority::start(client.clone(), options.authority()).await?;
+    readiness.set("certificate", true);
+    let leadership =
+        Leadership::start(client.clone(), &options.namespace, options::NAME, &options.pod_name, Arc::clone(&metrics));
+    tokio::spawn(Arc::clone(&authority).run(leadership.watch()));
+
+    let (inputs, received) = mpsc::channel(INPUTS);
+    let (outlets, followers) = outlets(&options, &client, leadership.watch(), metrics, readiness);
+    let (acks, heard) = mpsc::channel(INPUTS);
+    let service = config_service(&options, &client, &outlets, acks, stop.clone());
+    follow_acks(heard, Arc::clone(&service.board), inputs.clone());
+    follow_peers(&options, &authority, followers, inputs.clone(), stop.clone());
+    follow_bundle(authority.bundle(), inputs.clone());
+    watch_everything(&client, &Watching { inputs, metrics: Arc::clone(&outlets.metrics), stop: stop.clone() });
+    let translator = Translator::new(options.settings());
+    let engine = tokio::spawn(Engine::new(translator, outlets, options.own()).run(received));
+    let xds = tokio::spawn(xds::serve(options.xds_listen, authority.server_config(), service));
+
+    tokio::select! {
+        () = stop.cancelled() => {}
+        ended = http => ended?.context("the HTTP port failed")?,
+        ended = xds => ended?.context("the config channel failed")?,
+        ended = engine => { ended.context("the engine failed")?; }
+    }
+    leadership.release().await;
+    stop.cancel();
+    Ok(())
+}
+
+async fn client() -> anyhow::Result<Client> {
+    let mut config = kube::Config::infer().await.context("no way to the API server: neither in a pod nor with a kubeconfig")?;
+    config.read_timeout = Some(READ_TIMEOUT);
+    config.connect_timeout = Some(Duration::from_secs(5));
+    Client::try_from(config).context("no client for the API server")
+}
+
+/// Whom the outlets tell of the operator's other replicas.
+type Followers = channel::Receiver<std::collections::BTreeSet<std::net::IpAddr>>;
+
+fn outlets(
+    options: &Options,
+    client: &Client,
+    leader: channel::Receiver<bool>,
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+) -> (Outlets, Followers) {
+    let (statuses, status_work) = Statuses::new(client.clone(), options.reporter(), leader.clone(), Arc::clone(&metrics));
+    tokio::spawn(Arc::clone(&statuses).run(status_work));
+    let (infrastructure, infra_work) = Infrastructure::new(client.clone(), leader.clone(), Arc::clone(&metrics));
+    tokio::spawn(Arc::clone(&infrastructure).run(infra_work));
+    let (reports, reported) = mpsc::channel(INPUTS);
+    tokio::spawn(events::publish(client.clone(), options.pod_name.clone(), reported, leader));
+    let (peers, followers) = channel::channel(std::collections::BTreeSet::new());
+    let (synced, _) = channel::channel(false);
+    let publisher = Arc::new(Publisher::default());
+    (Outlets { publisher, board: Arc::default(), statuses, infrastructure, reports, synced, peers, metrics, readiness }, followers)
+}
+
+fn config_service(
+    options: &Options,
+    client: &Client,
+    outlets: &Outlets,
+    acks: mpsc::Sender<Ack>,
+    stop: CancellationToken,
+) -> ConfigService {
+    ConfigService {
+        publisher: Arc::clone(&outlets.publisher),
+        authenticator: Arc::new(Authenticator::new(client.clone())),
+        metrics: Arc::clone(&outlets.metrics),
+        synced: outlets.synced.subscribe(),
+        acks,
+        board: Arc::clone(&outlets.board),
+        own_account: options.account(),
+        stop,
+    }
+}
+
+/// Acks of proxies connected here go to the engine and on the board for other replicas.
+fn follow_acks(mut heard: mpsc::Receiver<Ack>, board: Arc<peers::Board>, inputs: mpsc::Sender<Input>) {
+    tokio::spawn(async move {
+        while let Some(ack) = heard.recv().await {
+            board.note(&ack);
+            if inputs.send(Input::Ack(ack)).await.is_err() {
+                return;
+            }
+        }
+    });
+}
+
+fn follow_peers(options: &Options, authority: &Authority, peers: Followers, inputs: mpsc::Sender<Input>, stop: CancellationToken) {
+    let (acks, mut heard) = mpsc::channel(INPUTS);
+    tokio::spawn(peers::follow(peers, options.peers(), authority.bundle(), acks, stop));
+    tokio::spawn(async move {
+        while let Some(ack) = heard.recv().await {
+            if inputs.send(Input::Ack(ack)).await.is_err() {
+                return;
+            }
+        }
+    });
+}
+
+fn follow_bundle(mut bundle: channel::Receiver<String>, inputs: mpsc::Sender<Input>) {
+    tokio::spawn(async move {
+        loop {
+            let pem = bundle.borrow_and_update().clone();
+            if inputs.send(Input::CaBundle(pem)).await.is_err() || bundle.changed().await.is_err() {
+                return;
+            }
+        }
+    });
+}
+
+fn watch_everything(client: &Client, shared: &Watching<Input>) {
+    for kind in reading::KINDS {
+        watch_kind(client, kind, shared.clone());
+    }
+    for owned in OWNED {
+        let api: Api<Manifest> = Api::all_with(client.clone(), &owned_resource(owned));
+        let (name, config) = (owned.2, config().labels(MANAGED_BY));
+        let into = move |seen: Seen<Manifest>| Input::Owned(name, seen.map(|manifest| manifest.metadata));
+        Watch { name, api, config, into: Box::new(into) }.spawn(shared.clone());
+    }
+    let api = Api::all(client.clone());
+    Watch { name: "Pod", api, config: config().labels(MANAGED_BY), into: Box::new(Input::Pod) }.spawn(shared.clone());
+}
+
+fn watch_kind(client: &Client, kind: Kind, shared: Watching<Input>) {
+    let api: Api<Manifest> = Api::all_with(client.clone(), &reading::resource(kind));
+    let config = reading::field_selector(kind).into_iter().fold(config(), watcher::Config::fields);
+    Watch { name: kind.as_str(), api, config, into: Box::new(move |seen| Input::Object(kind, seen)) }.spawn(shared);
+}
+
+fn config() -> watcher::Config {
+    watcher::Config::default().timeout(WATCH_SECONDS)
+}

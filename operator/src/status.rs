@@ -1,0 +1,256 @@
+//! Status writes: what is wanted against what is live, object by object. Nothing is written that is there already, nothing while another
+//! replica leads, and never over what changed meanwhile: each write names the version that it was made from.
+//!
+//! It is a merge patch and not a server-side apply: `status.parents` is one atomic list to the API server, so that an apply would take the
+//! entries of other controllers with it.
+
+mod merge;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
+use parking_lot::Mutex;
+use serde_json::{Map, Value, json};
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use translate::{Kind, ObjectKey, Status, Timestamp};
+
+use crate::manifest::Manifest;
+use crate::metrics::Metrics;
+use crate::reading::resource;
+use merge::{Merged, Shape, merge};
+
+/// Writes at a time: the API server takes about so many side by side before they only wait for each other.
+const WRITERS: usize = 8;
+/// Counts of attached routes are written at most so often per Gateway: a thousand routes must not be a thousand writes.
+const COUNTS: Duration = Duration::from_millis(300);
+const RETRY: Duration = Duration::from_millis(500);
+/// The name under which the API server knows our writes.
+pub(crate) const FIELD_MANAGER: &str = "keyward-operator";
+
+type Id = (Kind, ObjectKey);
+
+/// All statuses of ours, wanted and live.
+pub(crate) struct Statuses {
+    slots: Mutex<BTreeMap<Id, Slot>>,
+    queue: mpsc::UnboundedSender<Id>,
+    client: Client,
+    identity: Reporter,
+    leader: watch::Receiver<bool>,
+    metrics: Arc<Metrics>,
+}
+
+/// Who says what statuses say.
+#[derive(Clone, Debug)]
+pub(crate) struct Reporter {
+    /// `controllerName`.
+    pub(crate) controller: String,
+    /// Where the operator runs.
+    pub(crate) namespace: String,
+}
+
+#[derive(Default)]
+struct Slot {
+    live: Option<Live>,
+    /// JSON text: small, and needed only to compare.
+    wanted: Option<Box<str>>,
+    queued: bool,
+    counted: Option<Instant>,
+}
+
+/// What the API server has.
+struct Live {
+    version: String,
+    status: Box<str>,
+}
+
+/// What to do about an object.
+enum Step {
+    Nothing,
+    Later(Duration),
+    Write { version: String, patch: Value },
+}
+
+impl Statuses {
+    /// The writer itself runs in [`Statuses::run`].
+    pub(crate) fn new(
+        client: Client,
+        identity: Reporter,
+        leader: watch::Receiver<bool>,
+        metrics: Arc<Metrics>,
+    ) -> (Arc<Self>, mpsc::UnboundedReceiver<(Kind, ObjectKey)>) {
+        let (queue, work) = mpsc::unbounded_channel();
+        (Arc::new(Self { slots: Mutex::default(), queue, client, identity, leader, metrics }), work)
+    }
+
+    /// An object as the API server has it.
+    pub(crate) fn saw(&self, kind: Kind, key: &ObjectKey, version: Option<String>, status: Option<Box<str>>) {
+        let Some(version) = version else { return };
+        let mut slots = self.slots.lock();
+        let slot = slots.entry((kind, key.clone())).or_default();
+        if slot.live.as_ref().is_some_and(|live| is_older(&version, &live.version)) {
+            return;
+        }
+        slot.live = Some(Live { version, status: status.unwrap_or_else(|| "null".into()) });
+        self.enqueue(slot, (kind, key.clone()));
+    }
+
+    /// An object is gone.
+    pub(crate) fn gone(&self, kind: Kind, key: &ObjectKey) {
+        self.slots.lock().remove(&(kind, key.clone()));
+    }
+
+    /// What an object's status is to say; `None`: nothing of ours any more.
+    pub(crate) fn want(&self, kind: Kind, key: &ObjectKey, status: Option<&Status>) {
+        let wanted = status.and_then(|status| encode(status, &self.identity.namespace));
+        let mut slots = self.slots.lock();
+        let slot = slots.entry((kind, key.clone())).or_default();
+        slot.wanted = wanted;
+        self.enqueue(slot, (kind, key.clone()));
+    }
+
+    fn enqueue(&self, slot: &mut Slot, id: Id) {
+        if !slot.queued && slot.wanted.is_some() && slot.live.is_some() && *self.leader.borrow() {
+            slot.queued = true;
+            let _ = self.queue.send(id);
+        }
+    }
+
+    /// Writes until there is nobody left who could want anything. A new leader looks at everything once.
+    pub(crate) async fn run(self: Arc<Self>, work: mpsc::UnboundedReceiver<Id>) {
+        let mut leader = self.leader.clone();
+        let fresh = Arc::clone(&self);
+        tokio::spawn(async move {
+            while leader.changed().await.is_ok() {
+                fresh.look_again();
+            }
+        });
+        UnboundedReceiverStream::new(work).for_each_concurrent(WRITERS, |id| self.settle(id)).await;
+    }
+
+    fn look_again(&self) {
+        for (id, slot) in self.slots.lock().iter_mut() {
+            self.enqueue(slot, id.clone());
+        }
+    }
+
+    async fn settle(&self, id: Id) {
+        let again = match self.step(&id) {
+            Step::Nothing => return,
+            Step::Later(pause) => Some(pause),
+            Step::Write { version, patch } => self.write(&id, &version, patch).await,
+        };
+        if let Some(pause) = again {
+            tokio::time::sleep(pause).await;
+            if let Some(slot) = self.slots.lock().get_mut(&id) {
+                slot.queued = false;
+                self.enqueue(slot, id);
+            }
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a condition's time is the time of writing it")]
+    fn step(&self, id: &Id) -> Step {
+        let mut slots = self.slots.lock();
+        let Some(slot) = slots.get_mut(id) else { return Step::Nothing };
+        slot.queued = false;
+        let (Some(live), Some(wanted), true) = (&slot.live, &slot.wanted, *self.leader.borrow()) else { return Step::Nothing };
+        let (Ok(before), Ok(ours)) = (serde_json::from_str(&live.status), serde_json::from_str(wanted)) else { return Step::Nothing };
+        let Some(Merged { status, only_counts }) = merge(shape(id.0), &before, &ours, &self.identity.controller, Timestamp::now()) else {
+            return Step::Nothing;
+        };
+        let now = Instant::now();
+        let wait = slot.counted.map(|at| COUNTS.saturating_sub(now.duration_since(at))).filter(|wait| only_counts && !wait.is_zero());
+        slot.queued = true;
+        if let Some(wait) = wait {
+            return Step::Later(wait);
+        }
+        slot.counted = Some(now);
+        Step::Write { version: live.version.clone(), patch: difference(&before, status) }
+    }
+
+    /// Gives the pause after which to look again, if that is needed.
+    async fn write(&self, id: &Id, version: &str, patch: Value) -> Option<Duration> {
+        let (kind, key) = id;
+        let api = api(&self.client, *kind, key);
+        let body = Patch::Merge(json!({ "metadata": { "resourceVersion": version }, "status": patch }));
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let written = api.patch_status(&key.name, &params, &body).await;
+        let result = match &written {
+            Ok(_) => "ok",
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => "conflict",
+            Err(_) => "error",
+        };
+        self.metrics.status_writes.with_label_values(&[kind.as_str(), result]).inc();
+        match written {
+            Ok(mut manifest) => {
+                let version = manifest.metadata.resource_version.take();
+                let status = manifest.take_status();
+                self.wrote(id, version, status);
+                Some(Duration::ZERO)
+            }
+            Err(kube::Error::Api(status)) if status.code == 404 => None,
+            // The watch brings the newer object; if it already has, look at once.
+            Err(kube::Error::Api(status)) if status.code == 409 => Some(Duration::from_millis(5)),
+            Err(error) => {
+                tracing::warn!(object.kind = kind.as_str(), object.name = %key, %error, "a status could not be written, trying again");
+                Some(RETRY)
+            }
+        }
+    }
+
+    fn wrote(&self, id: &Id, version: Option<String>, status: Option<Box<str>>) {
+        if let (Some(slot), Some(version)) = (self.slots.lock().get_mut(id), version)
+            && slot.live.as_ref().is_none_or(|live| !is_older(&version, &live.version))
+        {
+            slot.live = Some(Live { version, status: status.unwrap_or_else(|| "null".into()) });
+        }
+    }
+}
+
+/// Resource versions of one kind are numbers that grow.
+fn is_older(one: &str, other: &str) -> bool {
+    matches!((one.parse::<u64>(), other.parse::<u64>()), (Ok(one), Ok(other)) if one < other)
+}
+
+/// Fields that differ; one that is no more becomes null, as a merge patch removes it.
+fn difference(before: &Value, after: Value) -> Value {
+    let Value::Object(after) = after else { return after };
+    let removed = before.as_object().into_iter().flat_map(Map::keys).filter(|field| !after.contains_key(*field));
+    let removed: Vec<(String, Value)> = removed.map(|field| (field.clone(), Value::Null)).collect();
+    let changed = after.into_iter().filter(|(field, value)| before.get(field) != Some(value));
+    Value::Object(changed.chain(removed).collect())
+}
+
+fn shape(kind: Kind) -> Shape {
+    match kind {
+        Kind::Gateway => Shape::Gateway,
+        Kind::HttpRoute | Kind::GrpcRoute => Shape::Parents,
+        _ => Shape::Conditions,
+    }
+}
+
+/// Gloo's reports stand by the namespace of who reports (`status.statuses`).
+fn encode(status: &Status, namespace: &str) -> Option<Box<str>> {
+    let json = match status {
+        Status::GatewayClass(status) => serde_json::to_string(status),
+        Status::Gateway(status) => serde_json::to_string(status),
+        Status::Route(status) => serde_json::to_string(status),
+        Status::Upstream(status) => {
+            serde_json::to_string(&json!({ "conditions": status.conditions, "statuses": { namespace: status.gloo } }))
+        }
+    };
+    json.map(String::into_boxed_str).inspect_err(|error| tracing::error!(%error, "a status cannot be encoded")).ok()
+}
+
+/// The API of an object's kind, in its namespace.
+pub(crate) fn api(client: &Client, kind: Kind, key: &ObjectKey) -> Api<Manifest> {
+    match key.namespace.as_str() {
+        "" => Api::all_with(client.clone(), &resource(kind)),
+        namespace => Api::namespaced_with(client.clone(), namespace, &resource(kind)),
+    }
+}

@@ -1,0 +1,210 @@
+//! What a status becomes when ours is put into the live one: entries of others stay as they are, and a condition that says what it said
+//! keeps its time. Pure.
+
+use serde_json::{Map, Value, json};
+use translate::Timestamp;
+
+/// Our status, put into the live one.
+pub(crate) struct Merged {
+    /// The whole status.
+    pub(crate) status: Value,
+    /// Nothing but counts of attached routes differs: that can wait for more.
+    pub(crate) only_counts: bool,
+}
+
+/// Which fields of a status are ours, by kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// Conditions by type; others' types stay.
+    Conditions,
+    /// As [`Shape::Conditions`], and the same in each listener.
+    Gateway,
+    /// Entries of `parents` with our controller name.
+    Parents,
+}
+
+/// `None`: the live status says it all already.
+pub(crate) fn merge(shape: Shape, live: &Value, ours: &Value, controller: &str, now: Timestamp) -> Option<Merged> {
+    let status = match shape {
+        Shape::Conditions => top(live, ours, now),
+        Shape::Gateway => gateway(live, ours, now),
+        Shape::Parents => parents(live, ours, controller, now),
+    };
+    if status == *live {
+        return None;
+    }
+    let only_counts = shape == Shape::Gateway && without_counts(&status) == without_counts(live);
+    Some(Merged { status, only_counts })
+}
+
+fn without_counts(status: &Value) -> Value {
+    let mut status = status.clone();
+    for listener in status.get_mut("listeners").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(listener) = listener.as_object_mut() {
+            listener.remove("attachedRoutes");
+        }
+    }
+    status
+}
+
+/// Our fields over the live ones; conditions by type.
+fn top(live: &Value, ours: &Value, now: Timestamp) -> Value {
+    let mut merged = live.as_object().cloned().unwrap_or_default();
+    for (field, value) in ours.as_object().into_iter().flatten() {
+        let before = merged.get(field);
+        let value = match field.as_str() {
+            "conditions" => conditions(before, value, now),
+            "statuses" => entries(before, value),
+            _ => value.clone(),
+        };
+        merged.insert(field.clone(), value);
+    }
+    Value::Object(merged)
+}
+
+/// A map by reporter, in which only our entry is ours.
+fn entries(live: Option<&Value>, ours: &Value) -> Value {
+    let mut merged = live.and_then(Value::as_object).cloned().unwrap_or_default();
+    merged.extend(ours.as_object().cloned().unwrap_or_default());
+    Value::Object(merged)
+}
+
+fn gateway(live: &Value, ours: &Value, now: Timestamp) -> Value {
+    let mut merged = top(live, ours, now);
+    let before = list(live.get("listeners"));
+    if let Some(listeners) = merged.get_mut("listeners").and_then(Value::as_array_mut) {
+        for listener in listeners {
+            let known = before.iter().find(|one| one.get("name") == listener.get("name"));
+            *listener = top(known.unwrap_or(&Value::Null), listener, now);
+        }
+    }
+    if ours.get("addresses").is_none()
+        && let Some(merged) = merged.as_object_mut()
+    {
+        merged.remove("addresses");
+    }
+    merged
+}
+
+/// Others' entries first, as they are; then ours.
+fn parents(live: &Value, ours: &Value, controller: &str, now: Timestamp) -> Value {
+    let is_ours = |entry: &Value| entry.get("controllerName").and_then(Value::as_str) == Some(controller);
+    let before = list(live.get("parents"));
+    let known = |entry: &Value| before.iter().find(|one| is_ours(one) && one.get("parentRef") == entry.get("parentRef"));
+    let merged = list(ours.get("parents")).iter().map(|entry| {
+        let mut entry = entry.clone();
+        let before = known(&entry).and_then(|known| known.get("conditions"));
+        let times = timed(before, entry.get("conditions"), now);
+        if let Some(entry) = entry.as_object_mut() {
+            entry.insert("conditions".to_owned(), times);
+        }
+        entry
+    });
+    let foreign = before.iter().filter(|entry| !is_ours(entry)).cloned();
+    let mut status = live.as_object().cloned().unwrap_or_default();
+    status.insert("parents".to_owned(), foreign.chain(merged).collect());
+    Value::Object(status)
+}
+
+/// Ours with their times, in the order of the live ones as far as they are known there; others' types stay where they are.
+fn conditions(live: Option<&Value>, ours: &Value, now: Timestamp) -> Value {
+    let ours = timed(live, Some(ours), now);
+    let ours = list(Some(&ours));
+    let of_type = |kind: Option<&Value>| ours.iter().find(|one| one.get("type") == kind);
+    let before = list(live);
+    let kept = before.iter().map(|one| of_type(one.get("type")).unwrap_or(one).clone());
+    let new = ours.iter().filter(|one| !before.iter().any(|other| other.get("type") == one.get("type"))).cloned();
+    kept.chain(new).collect()
+}
+
+/// "lastTransitionTime is the last time the condition transitioned from one status to another" (metav1.Condition).
+fn timed(live: Option<&Value>, ours: Option<&Value>, now: Timestamp) -> Value {
+    let before = list(live);
+    let stamp = |condition: &Value| {
+        let same = |one: &&Value| one.get("type") == condition.get("type") && one.get("status") == condition.get("status");
+        let time = before.iter().find(same).and_then(|one| one.get("lastTransitionTime")).cloned();
+        let mut condition: Map<String, Value> = condition.as_object().cloned().unwrap_or_default();
+        condition.insert("lastTransitionTime".to_owned(), time.unwrap_or_else(|| json!(seconds(now))));
+        Value::Object(condition)
+    };
+    list(ours).iter().map(stamp).collect()
+}
+
+/// As the API server writes times, or the next comparison would differ.
+fn seconds(now: Timestamp) -> String {
+    now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+fn list(value: Option<&Value>) -> &[Value] {
+    value.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const US: &str = "keyward.dev/gateway-controller";
+
+    fn now() -> Timestamp {
+        Timestamp::from_second(1_800_000_000).unwrap()
+    }
+
+    fn condition(kind: &str, status: &str, generation: i64, time: &str) -> Value {
+        json!({ "type": kind, "status": status, "observedGeneration": generation, "lastTransitionTime": time })
+    }
+
+    #[test]
+    fn keeps_the_time_of_a_condition_that_says_what_it_said() {
+        let live = json!({ "conditions": [condition("Accepted", "True", 1, "2020-01-01T00:00:00Z")] });
+        let ours = json!({ "conditions": [condition("Accepted", "True", 2, ""), condition("Programmed", "True", 2, "")] });
+        let merged = merge(Shape::Conditions, &live, &ours, US, now()).unwrap().status;
+        assert_eq!(merged["conditions"][0], condition("Accepted", "True", 2, "2020-01-01T00:00:00Z"));
+        assert_eq!(merged["conditions"][1]["lastTransitionTime"], "2027-01-15T08:00:00Z");
+    }
+
+    #[test]
+    fn says_nothing_when_everything_is_said() {
+        let live = json!({ "conditions": [condition("Accepted", "True", 1, "2020-01-01T00:00:00Z")] });
+        let ours = json!({ "conditions": [condition("Accepted", "True", 1, "")] });
+        assert!(merge(Shape::Conditions, &live, &ours, US, now()).is_none());
+    }
+
+    #[test]
+    fn leaves_conditions_and_parents_of_others_alone() {
+        let foreign = condition("Foreign", "True", 1, "2020-01-01T00:00:00Z");
+        let live = json!({
+            "conditions": [foreign],
+            "listeners": [{ "name": "a", "attachedRoutes": 0, "conditions": [foreign] }, { "name": "gone", "conditions": [foreign] }],
+        });
+        let ours = json!({
+            "conditions": [condition("Accepted", "True", 1, "")],
+            "listeners": [{ "name": "a", "attachedRoutes": 1, "conditions": [condition("Accepted", "True", 1, "")] }],
+        });
+        let merged = merge(Shape::Gateway, &live, &ours, US, now()).unwrap().status;
+        assert_eq!((&merged["conditions"][0], &merged["listeners"][0]["conditions"][0]), (&foreign, &foreign));
+        assert_eq!((merged["conditions"].as_array().unwrap().len(), merged["listeners"].as_array().unwrap().len()), (2, 1));
+
+        let other = json!({ "controllerName": "example.com/other", "parentRef": { "name": "x" }, "conditions": [foreign] });
+        let old = json!({ "controllerName": US, "parentRef": { "name": "old" }, "conditions": [] });
+        let live = json!({ "parents": [other, old] });
+        let ours = json!({ "parents": [{ "controllerName": US, "parentRef": { "name": "gw" }, "conditions": [] }] });
+        let merged = merge(Shape::Parents, &live, &ours, US, now()).unwrap().status;
+        assert_eq!(merged["parents"][0], other);
+        assert_eq!(merged["parents"][1]["parentRef"]["name"], "gw");
+        assert_eq!(merged["parents"].as_array().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn knows_when_only_counts_differ() {
+        let time = "2020-01-01T00:00:00Z";
+        let with = |count: i32, status: &str| json!({ "listeners": [{ "name": "a", "attachedRoutes": count, "conditions": [condition("Accepted", status, 1, time)] }] });
+        assert!(merge(Shape::Gateway, &with(1, "True"), &with(2, "True"), US, now()).unwrap().only_counts);
+        assert!(!merge(Shape::Gateway, &with(1, "True"), &with(2, "False"), US, now()).unwrap().only_counts);
+    }
+
+    #[test]
+    fn drops_an_address_that_is_no_more() {
+        let live = json!({ "addresses": [{ "type": "IPAddress", "value": "10.0.0.1" }] });
+        assert_eq!(merge(Shape::Gateway, &live, &json!({}), US, now()).unwrap().status, json!({}));
+    }
+}

@@ -1,0 +1,188 @@
+//! One proxy's stream: what it has, what it was told and has not acknowledged, what it refused.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource};
+use envoy_types::pb::google::protobuf::Any;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use policy::wire::{TYPE_URL, encode_one};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use translate::ObjectKey;
+
+use super::ConfigService;
+use crate::metrics::Metrics;
+use crate::peers::Ack;
+use crate::publish::{Batch, Published};
+
+/// A stream whose token says no end ends after this: a proxy proves again who it is.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+pub(super) type Requests = BoxStream<'static, Result<DeltaDiscoveryRequest, Status>>;
+
+pub(super) struct ProxyStream {
+    gateway: ObjectKey,
+    pod: String,
+    published: std::sync::Weak<Published>,
+    revisions: tokio::sync::watch::Receiver<u64>,
+    acks: mpsc::Sender<Ack>,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+    /// Everything up to here was acknowledged. `None`: the proxy has not said what it has.
+    acknowledged: Option<u64>,
+    outstanding: Option<Outstanding>,
+    /// What it refused: it is told nothing until there is something newer.
+    refused: Option<u64>,
+    nonce: u64,
+}
+
+struct Outstanding {
+    nonce: String,
+    revision: u64,
+    digest: String,
+    sent: Instant,
+}
+
+/// Why a stream ends.
+enum End {
+    /// The proxy left.
+    Left,
+    Told(Status),
+}
+
+impl ProxyStream {
+    /// It holds the configuration only weakly: a Gateway that is gone ends its streams.
+    pub(super) fn new(gateway: ObjectKey, pod: String, published: Arc<Published>, service: &ConfigService) -> Self {
+        Self {
+            gateway,
+            pod,
+            revisions: published.follow(),
+            published: Arc::downgrade(&published),
+            acks: service.acks.clone(),
+            metrics: Arc::clone(&service.metrics),
+            stop: service.stop.clone(),
+            acknowledged: None,
+            outstanding: None,
+            refused: None,
+            nonce: 0,
+        }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        mut requests: Requests,
+        answers: mpsc::Sender<Result<DeltaDiscoveryResponse, Status>>,
+        expires: Option<SystemTime>,
+    ) {
+        self.metrics.xds_clients.inc();
+        tracing::info!(gateway = %self.gateway, proxy.pod = self.pod, "a proxy is connected");
+        let end = self.converse(&mut requests, &answers, lifetime(expires)).await;
+        if let End::Told(status) = end {
+            let _ = answers.send(Err(status)).await;
+        }
+        tracing::info!(gateway = %self.gateway, proxy.pod = self.pod, "a proxy is disconnected");
+        self.metrics.xds_clients.dec();
+    }
+
+    async fn converse(
+        &mut self,
+        requests: &mut Requests,
+        answers: &mpsc::Sender<Result<DeltaDiscoveryResponse, Status>>,
+        lifetime: Duration,
+    ) -> End {
+        let expired = tokio::time::sleep(lifetime);
+        tokio::pin!(expired);
+        let stop = self.stop.clone();
+        loop {
+            let batch = tokio::select! {
+                request = requests.next() => match request {
+                    Some(Ok(request)) => self.hear(request).await,
+                    Some(Err(_)) | None => return End::Left,
+                },
+                changed = self.revisions.changed() => match changed {
+                    Ok(()) => self.news(),
+                    Err(_) => return End::Told(Status::not_found("the Gateway is gone")),
+                },
+                () = &mut expired => return End::Told(Status::unauthenticated("the token has expired: connect again")),
+                () = stop.cancelled() => return End::Told(Status::unavailable("this replica stops: connect again")),
+            };
+            match batch {
+                Ok(Some(batch)) => {
+                    if answers.send(Ok(self.answer(batch))).await.is_err() {
+                        return End::Left;
+                    }
+                }
+                Ok(None) => {}
+                Err(status) => return End::Told(status),
+            }
+        }
+    }
+
+    /// A first request, an ACK or a NACK.
+    async fn hear(&mut self, request: DeltaDiscoveryRequest) -> Result<Option<Batch>, Status> {
+        if request.type_url != TYPE_URL {
+            return Err(Status::invalid_argument("only resources of Keyward are served: see type_url"));
+        }
+        if self.acknowledged.is_none() {
+            let Some(published) = self.published.upgrade() else { return Err(Status::not_found("the Gateway is gone")) };
+            self.acknowledged = Some(0);
+            return Ok(Some(published.difference(&request.initial_resource_versions)));
+        }
+        let Some(outstanding) = self.outstanding.take_if(|outstanding| outstanding.nonce == request.response_nonce) else {
+            return Ok(None);
+        };
+        match request.error_detail {
+            None => {
+                self.metrics.ack_seconds.observe(outstanding.sent.elapsed().as_secs_f64());
+                self.acknowledged = Some(outstanding.revision);
+                self.refused = None;
+                let ack = Ack { gateway: self.gateway.clone(), pod: self.pod.clone(), digest: outstanding.digest };
+                let _ = self.acks.send(ack).await;
+            }
+            Some(error) => {
+                self.metrics.xds_nacks.inc();
+                tracing::error!(gateway = %self.gateway, proxy.pod = self.pod, error = error.message, "a proxy refused its configuration");
+                self.refused = Some(outstanding.revision);
+            }
+        }
+        self.news()
+    }
+
+    /// What there is to tell now, if anything may be told.
+    fn news(&mut self) -> Result<Option<Batch>, Status> {
+        let (Some(since), None) = (self.acknowledged, &self.outstanding) else { return Ok(None) };
+        let Some(published) = self.published.upgrade() else { return Err(Status::not_found("the Gateway is gone")) };
+        let batch = published.since(since).map_err(|_| Status::aborted("too far behind: connect again"))?;
+        let refused = self.refused.is_some_and(|refused| batch.revision <= refused);
+        Ok((!batch.is_empty() && !refused).then_some(batch))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the time until the ACK is measured")]
+    fn answer(&mut self, batch: Batch) -> DeltaDiscoveryResponse {
+        self.nonce += 1;
+        let nonce = self.nonce.to_string();
+        let resources = batch.upsert.iter().filter_map(|(named, version)| {
+            let value = encode_one(named).ok()?;
+            let resource = Some(Any { type_url: TYPE_URL.to_owned(), value });
+            Some(Resource { name: named.xds_name(), version: version.clone(), resource, ..Resource::default() })
+        });
+        let answer = DeltaDiscoveryResponse {
+            system_version_info: batch.revision.to_string(),
+            resources: resources.collect(),
+            removed_resources: batch.remove,
+            type_url: TYPE_URL.to_owned(),
+            nonce: nonce.clone(),
+            ..DeltaDiscoveryResponse::default()
+        };
+        self.outstanding = Some(Outstanding { nonce, revision: batch.revision, digest: batch.digest, sent: Instant::now() });
+        answer
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a token's expiry is a time of day")]
+fn lifetime(expires: Option<SystemTime>) -> Duration {
+    expires.and_then(|expires| expires.duration_since(SystemTime::now()).ok()).unwrap_or(LONGEST).min(LONGEST)
+}
