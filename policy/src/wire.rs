@@ -16,8 +16,10 @@ use crate::secret::exposed;
 pub const TYPE_URL: &str = "type.googleapis.com/keyward.dev.v1.Resource";
 
 pub(crate) const LISTENER: &str = "listener";
-pub(crate) const RULE: &str = "rule";
-pub(crate) const BACKEND: &str = "backend";
+/// The kind of a [`Rule`], as [`Resource::kind`] has it.
+pub const RULE: &str = "rule";
+/// The kind of a [`Backend`], as [`Resource::kind`] has it.
+pub const BACKEND: &str = "backend";
 pub(crate) const ENDPOINTS: &str = "endpoints";
 pub(crate) const SECRET: &str = "secret";
 
@@ -135,19 +137,43 @@ pub fn encode(config: &Config) -> Result<String, WireError> {
 pub fn decode(lines: impl BufRead) -> Result<Config, WireError> {
     let mut config = Config::default();
     for named in serde_json::Deserializer::from_reader(lines).into_iter() {
-        insert(&mut config, named.map_err(|error| WireError::from(&error))?);
+        config.put(named.map_err(|error| WireError::from(&error))?);
     }
     Ok(config)
 }
 
-fn insert(config: &mut Config, Named { name, resource }: Named) {
-    match resource {
-        Resource::Listener(listener) => drop(config.listeners.insert(name, listener)),
-        Resource::Rule(rule) => drop(config.rules.insert(name, rule)),
-        Resource::Backend(backend) => drop(config.backends.insert(name, backend)),
-        Resource::Endpoints(endpoints) => drop(config.endpoints.insert(name, endpoints)),
-        Resource::Secret(secret) => drop(config.secrets.insert(name, secret)),
+impl Config {
+    /// Takes a resource over; gives whether that changes anything.
+    pub fn put(&mut self, Named { name, resource }: Named) -> bool {
+        match resource {
+            Resource::Listener(listener) => put(&mut self.listeners, name, listener),
+            Resource::Rule(rule) => put(&mut self.rules, name, rule),
+            Resource::Backend(backend) => put(&mut self.backends, name, backend),
+            Resource::Endpoints(endpoints) => put(&mut self.endpoints, name, endpoints),
+            Resource::Secret(secret) => put(&mut self.secrets, name, secret),
+        }
     }
+
+    /// Drops a resource by its [`Named::xds_name`]; gives whether it was there.
+    pub fn remove(&mut self, xds_name: &str) -> bool {
+        let Some((kind, name)) = xds_name.split_once('/') else { return false };
+        match kind {
+            LISTENER => self.listeners.remove(name).is_some(),
+            RULE => self.rules.remove(name).is_some(),
+            BACKEND => self.backends.remove(name).is_some(),
+            ENDPOINTS => self.endpoints.remove(name).is_some(),
+            SECRET => self.secrets.remove(name).is_some(),
+            _ => false,
+        }
+    }
+}
+
+fn put<T: PartialEq>(map: &mut BTreeMap<String, Arc<T>>, name: String, value: Arc<T>) -> bool {
+    let same = map.get(&name) == Some(&value);
+    if !same {
+        map.insert(name, value);
+    }
+    !same
 }
 
 fn resources(config: &Config) -> impl Iterator<Item = Named> {

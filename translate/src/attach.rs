@@ -1,33 +1,19 @@
-//! Which routes are on which listeners: parentRefs, allowed kinds and namespaces, and the hostnames both sides share.
-
-mod claims;
+//! On which listeners a route is: parentRefs, allowed kinds and namespaces, and the hostnames both sides share. What other routes are there
+//! too is another matter: see [`crate::roster`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use policy::Hostname;
 use policy::config::HostPair;
 
-use crate::ObjectKey;
 use crate::finding::{Finding, Problem};
-use crate::gateway::{Gateways, Listener};
+use crate::gateway::{Judged, Listener};
 use crate::grant::GATEWAY_GROUP;
 use crate::index::Index;
+use crate::memo::Memo;
 use crate::model::{ParentRef, Route};
-use crate::route::{CompiledRoute, Validity};
-use claims::Claims;
-
-/// Everything about who is attached where.
-#[derive(Debug, Default)]
-pub(crate) struct Attachments {
-    /// For each Gateway, the attached routes by their position among all routes.
-    pub(crate) by_gateway: BTreeMap<ObjectKey, BTreeMap<usize, Served>>,
-    /// For each route, by position: the parents that are ours, in order.
-    pub(crate) parents: Vec<Vec<Parent>>,
-    /// Accepted routes per Gateway and listener.
-    counts: BTreeMap<ObjectKey, BTreeMap<String, i32>>,
-    /// About parents that nobody serves.
-    pub(crate) problems: Vec<Problem>,
-}
+use crate::route::CompiledRoute;
+use crate::{Kind, ObjectKey};
 
 /// The listeners that a route is on, by name, and the hosts it has there.
 pub(crate) type Served = BTreeMap<String, Vec<HostPair>>;
@@ -35,102 +21,30 @@ pub(crate) type Served = BTreeMap<String, Vec<HostPair>>;
 /// What became of a parentRef to a Gateway of ours.
 #[derive(Debug)]
 pub(crate) struct Parent {
+    /// `spec.parentRefs[n]`.
+    pub(crate) field: String,
     pub(crate) reference: ParentRef,
-    /// Why the route is not on it.
-    pub(crate) finding: Option<Finding>,
+    pub(crate) gateway: ObjectKey,
+    /// Where the route is; or why it is on none of its listeners.
+    pub(crate) outcome: Result<Served, Finding>,
 }
 
-impl Attachments {
-    /// How many accepted routes a listener has: "attached … regardless of whether its references resolve" (ListenerStatus.attachedRoutes).
-    pub(crate) fn count(&self, gateway: &ObjectKey, listener: &str) -> i32 {
-        self.counts.get(gateway).and_then(|listeners| listeners.get(listener)).copied().unwrap_or_default()
+/// What becomes of a route's parents, as far as they are ours; and problems about those that nobody serves.
+pub(crate) fn attach(index: &Index<'_>, gateways: &Memo<ObjectKey, Judged>, route: &CompiledRoute) -> (Vec<Parent>, Vec<Problem>) {
+    let labels = index.namespace_labels(&route.route.key.namespace);
+    let (mut parents, mut problems) = (Vec::new(), Vec::new());
+    for (nth, reference) in route.route.parent_refs.iter().enumerate() {
+        let (field, key) = (format!("spec.parentRefs[{nth}]"), parent_key(&route.route, reference));
+        index.note(Kind::Gateway, &key);
+        let known = gateways.get(&key).filter(|_| is_gateway(reference));
+        let Some(Judged::Ours(gateway)) = known else {
+            problems.extend(nobodys(&route.route, reference, &field, known.is_some()));
+            continue;
+        };
+        let outcome = Candidate { route, labels: &labels, reference, gateway: &key }.attach(&gateway.listeners, &field);
+        parents.push(Parent { field, reference: reference.clone(), gateway: key, outcome });
     }
-}
-
-pub(crate) fn attach_all(index: &Index<'_>, gateways: &Gateways, routes: &[CompiledRoute]) -> Attachments {
-    let mut attacher = Attacher { index, gateways, claims: BTreeMap::new(), all: Attachments::default() };
-    let mut parents: BTreeMap<usize, Vec<Parent>> = BTreeMap::new();
-    for (at, route) in by_age(routes) {
-        parents.insert(at, attacher.attach(at, route));
-    }
-    let mut all = attacher.all;
-    all.parents = parents.into_values().collect();
-    all.count_all(routes);
-    all
-}
-
-/// "The oldest Route based on creation timestamp" first, then "the Route appearing first in alphabetical order by "{namespace}/{name}"".
-fn by_age(routes: &[CompiledRoute]) -> Vec<(usize, &CompiledRoute)> {
-    let mut sorted: Vec<_> = routes.iter().enumerate().collect();
-    sorted.sort_by_cached_key(|(_, route)| (route.route.created, route.route.key.to_string(), route.route.kind));
-    sorted
-}
-
-/// Attaches one route after the other, the oldest first.
-struct Attacher<'a> {
-    index: &'a Index<'a>,
-    gateways: &'a Gateways,
-    /// By Gateway and listener.
-    claims: BTreeMap<(ObjectKey, String), Claims<'a>>,
-    all: Attachments,
-}
-
-impl<'a> Attacher<'a> {
-    /// What becomes of a route's parents, as far as they are ours.
-    fn attach(&mut self, at: usize, route: &'a CompiledRoute) -> Vec<Parent> {
-        let labels = self.index.namespace_labels(&route.route.key.namespace);
-        let mut parents = Vec::new();
-        for (nth, reference) in route.route.parent_refs.iter().enumerate() {
-            let (gateways, key) = (self.gateways, parent_key(&route.route, reference));
-            let Some(gateway) = gateways.ours.get(&key).filter(|_| is_gateway(reference)) else {
-                self.all.problems.extend(nobodys(self.index, &route.route, reference, nth));
-                continue;
-            };
-            let field = format!("spec.parentRefs[{nth}]");
-            let candidate = Candidate { route, labels: &labels, reference, gateway: &key };
-            let served = candidate.attach(&gateway.listeners, &field).and_then(|served| self.claim(route, &key, served, &field));
-            let finding = served.map(|served| self.merge(at, &candidate, served)).err();
-            parents.push(Parent { reference: reference.clone(), finding });
-        }
-        parents
-    }
-
-    /// Refuses a route whose hosts an accepted route of the other kind has; otherwise they are its own. A route that is not accepted for
-    /// other reasons takes nothing from anybody.
-    fn claim(&mut self, route: &'a CompiledRoute, gateway: &ObjectKey, served: Served, field: &str) -> Result<Served, Finding> {
-        if route.validity() == Validity::None {
-            return Ok(served);
-        }
-        let Route { kind, key, .. } = &*route.route;
-        let place = |listener: &String| (gateway.clone(), listener.clone());
-        for (listener, hosts) in &served {
-            let rival = self.claims.get(&place(listener)).and_then(|claims| claims.rival(*kind, served_hosts(hosts)));
-            if let Some((kind, rival)) = rival {
-                let message = format!(
-                    "{} {rival} is older, or before this route by name, and has one of its hostnames on listener {listener}: routes of \
-                     both kinds cannot share a hostname; give one of them another",
-                    kind.as_str()
-                );
-                return Err(Finding::accepted(field, "HostnameConflict", message));
-            }
-        }
-        for (listener, hosts) in &served {
-            self.claims.entry(place(listener)).or_default().take(*kind, key, served_hosts(hosts));
-        }
-        Ok(served)
-    }
-
-    /// Two parentRefs may lead to the same listener; the route is on it once.
-    fn merge(&mut self, at: usize, candidate: &Candidate<'_>, served: Served) {
-        if candidate.route.hostnames.is_some() {
-            let known = self.all.by_gateway.entry(candidate.gateway.clone()).or_default().entry(at).or_default();
-            known.extend(served);
-        }
-    }
-}
-
-fn served_hosts(hosts: &[HostPair]) -> impl Iterator<Item = Option<&Hostname>> {
-    hosts.iter().map(|pair| pair.host.as_ref())
+    (parents, problems)
 }
 
 fn is_gateway(reference: &ParentRef) -> bool {
@@ -143,27 +57,15 @@ fn parent_key(route: &Route, reference: &ParentRef) -> ObjectKey {
 
 /// A parent that does not exist, or that is of a kind we do not serve, is a problem for whoever wrote it. One of another controller, or
 /// of another group such as a mesh's Service, is none of our business.
-fn nobodys(index: &Index<'_>, route: &Route, reference: &ParentRef, nth: usize) -> Option<Problem> {
+fn nobodys(route: &Route, reference: &ParentRef, field: &str, exists: bool) -> Option<Problem> {
     let key = parent_key(route, reference);
     let message = match is_gateway(reference) {
-        true if index.gateway(&key).is_some() => return None,
+        true if exists => return None,
         true => format!("Gateway {key} does not exist: create it, or correct the reference"),
         false if reference.group == GATEWAY_GROUP => format!("a parent of kind {} is not served yet: refer to a Gateway", reference.kind),
         false => return None,
     };
-    Some(Finding::accepted(format!("spec.parentRefs[{nth}]"), "NoMatchingParent", message).problem(route.about(), "Accepted"))
-}
-
-impl Attachments {
-    fn count_all(&mut self, routes: &[CompiledRoute]) {
-        for (gateway, attached) in &self.by_gateway {
-            let counts = self.counts.entry(gateway.clone()).or_default();
-            let accepted = attached.iter().filter(|(at, _)| routes.get(**at).is_some_and(|route| route.validity() != Validity::None));
-            for listener in accepted.flat_map(|(_, served)| served.keys()) {
-                *counts.entry(listener.clone()).or_default() += 1;
-            }
-        }
-    }
+    Some(Finding::accepted(field, "NoMatchingParent", message).problem(route.about(), "Accepted"))
 }
 
 /// A route that would be on a Gateway.

@@ -7,19 +7,19 @@ use gateway_api::experimental::gatewayclasses::GatewayClass;
 
 use crate::finding::{Aspect, Findings};
 use crate::index::Index;
-use crate::parameters;
-use crate::{ObjectKey, Settings, Snapshot};
+use crate::objects::Objects;
+use crate::{ObjectKey, Settings, parameters};
 
 /// All classes, told apart by controller.
-#[derive(Debug)]
-pub(crate) struct Classes<'s> {
-    ours: BTreeMap<&'s str, Class>,
-    others: BTreeSet<&'s str>,
-    implied: Option<&'s str>,
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Classes {
+    ours: BTreeMap<String, Class>,
+    others: BTreeSet<String>,
+    implied: Option<String>,
 }
 
 /// A class of ours, judged.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Class {
     pub(crate) generation: Option<i64>,
     pub(crate) findings: Findings,
@@ -38,22 +38,26 @@ pub(crate) enum Owner {
     Nobody,
 }
 
-impl<'s> Classes<'s> {
-    pub(crate) fn of(index: &Index<'_>, snapshot: &'s Snapshot, settings: &'s Settings) -> Self {
-        let mut classes = Self { ours: BTreeMap::new(), others: BTreeSet::new(), implied: settings.implied_class.as_deref() };
-        for class in &snapshot.gateway_classes {
-            let name = class.metadata.name.as_deref().unwrap_or_default();
+impl Classes {
+    pub(crate) fn of(objects: &Objects, settings: &Settings) -> Self {
+        let mut classes = Self { implied: settings.implied_class.clone(), ..Self::default() };
+        for (key, class) in &objects.classes {
             if class.spec.controller_name == settings.controller_name {
-                classes.ours.insert(name, judge(index, class));
+                classes.ours.insert(key.name.clone(), judge(&Index::new(objects), class));
             } else {
-                classes.others.insert(name);
+                classes.others.insert(key.name.clone());
             }
         }
         classes
     }
 
-    pub(crate) fn ours(&self) -> impl Iterator<Item = (&'s str, &Class)> {
-        self.ours.iter().map(|(name, class)| (*name, class))
+    pub(crate) fn ours(&self) -> impl Iterator<Item = (&String, &Class)> {
+        self.ours.iter()
+    }
+
+    /// A class of ours.
+    pub(crate) fn get(&self, name: &str) -> Option<&Class> {
+        self.ours.get(name)
     }
 
     /// The parameters of a class of ours.
@@ -66,7 +70,7 @@ impl<'s> Classes<'s> {
             Some(ours) if ours.findings.first(Aspect::Accepted).is_none() => Owner::Ours,
             Some(_) => Owner::OursRefused,
             None if self.others.contains(class) => Owner::Another,
-            None if self.implied == Some(class) => Owner::Ours,
+            None if self.implied.as_deref() == Some(class) => Owner::Ours,
             None => Owner::Nobody,
         }
     }

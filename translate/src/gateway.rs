@@ -17,7 +17,7 @@ use crate::class::{Classes, Owner};
 use crate::finding::{About, Aspect, Finding, Findings, Problem, UNSUPPORTED_VALUE};
 use crate::index::Index;
 use crate::infra::{self, Infra};
-use crate::{ClusterSettings, ObjectKey, Settings, Snapshot, parameters};
+use crate::{ClusterSettings, ObjectKey, Settings, parameters};
 
 pub use address::GatewayAddress;
 pub(crate) use listener::Listener;
@@ -26,13 +26,14 @@ const PARAMETERS: &str = "spec.infrastructure.parametersRef";
 /// The field of a Gateway's listeners.
 pub(crate) const LISTENERS: &str = "spec.listeners";
 
-/// What became of all Gateways.
-#[derive(Debug, Default)]
-pub(crate) struct Gateways {
-    /// Ours.
-    pub(crate) ours: BTreeMap<ObjectKey, Gateway>,
-    /// About Gateways that nobody serves, or may ever serve.
-    pub(crate) problems: Vec<Problem>,
+/// What became of a Gateway.
+#[derive(Debug)]
+pub(crate) enum Judged {
+    Ours(Box<Gateway>),
+    /// Of another controller.
+    Anothers,
+    /// Nobody serves it, or may ever serve it.
+    Nobodys(Problem),
 }
 
 /// A Gateway of ours.
@@ -48,10 +49,37 @@ pub(crate) struct Gateway {
     pub(crate) addresses: Option<Vec<GatewayAddress>>,
 }
 
+impl Judged {
+    pub(crate) fn ours(&self) -> Option<&Gateway> {
+        match self {
+            Self::Ours(gateway) => Some(gateway),
+            Self::Anothers | Self::Nobodys(_) => None,
+        }
+    }
+
+    /// Whether routes that refer to it are to be judged as before.
+    pub(crate) fn is_same_to_routes(&self, other: &Self) -> bool {
+        match (self.ours(), other.ours()) {
+            (Some(one), Some(other)) => {
+                one.is_accepted() == other.is_accepted()
+                    && one.listeners.len() == other.listeners.len()
+                    && one.listeners.iter().zip(&other.listeners).all(|(one, other)| one.is_same_to_routes(other))
+            }
+            (None, None) => true,
+            _ => false,
+        }
+    }
+}
+
 impl Gateway {
+    /// Whether it is served at all.
+    pub(crate) fn is_accepted(&self) -> bool {
+        self.findings.first(Aspect::Accepted).is_none()
+    }
+
     /// Its listeners with what they speak, if it is served at all.
     pub(crate) fn served(&self) -> impl Iterator<Item = (&Listener, config::Protocol)> {
-        let listeners = self.listeners.iter().filter(|_| self.findings.first(Aspect::Accepted).is_none());
+        let listeners = self.listeners.iter().filter(|_| self.is_accepted());
         listeners.filter_map(|listener| listener.served().map(|protocol| (listener, protocol)))
     }
 
@@ -77,32 +105,24 @@ impl Gateway {
     }
 }
 
-pub(crate) fn judge_all(index: &Index<'_>, classes: &Classes<'_>, snapshot: &Snapshot, settings: &Settings) -> Gateways {
-    let mut all = Gateways::default();
-    for gateway in &snapshot.gateways {
-        let key = ObjectKey::of(&gateway.metadata);
-        let class = &gateway.spec.gateway_class_name;
-        let refused = match classes.owner(class) {
-            Owner::Ours => None,
-            Owner::OursRefused => Some(refused_class(class)),
-            Owner::Another => continue,
-            Owner::Nobody => {
-                all.problems.push(unknown_class(&key, class));
-                continue;
-            }
-        };
-        let mut judged = judge(index, &key, gateway);
-        judged.findings.extend(refused);
-        if let Some(cluster) = &settings.cluster {
-            let base = classes.parameters(class).cloned().unwrap_or_default();
-            judged.run(index, gateway, &base, cluster);
-        }
-        all.ours.insert(key, judged);
+pub(crate) fn judge(index: &Index<'_>, classes: &Classes, gateway: &api::Gateway, settings: &Settings) -> Judged {
+    let (key, class) = (ObjectKey::of(&gateway.metadata), &gateway.spec.gateway_class_name);
+    let refused = match classes.owner(class) {
+        Owner::Ours => None,
+        Owner::OursRefused => Some(refused_class(class)),
+        Owner::Another => return Judged::Anothers,
+        Owner::Nobody => return Judged::Nobodys(unknown_class(&key, class)),
+    };
+    let mut judged = judge_ours(index, &key, gateway);
+    judged.findings.extend(refused);
+    if let Some(cluster) = &settings.cluster {
+        let base = classes.parameters(class).cloned().unwrap_or_default();
+        judged.run(index, gateway, &base, cluster);
     }
-    all
+    Judged::Ours(Box::new(judged))
 }
 
-fn judge(index: &Index<'_>, key: &ObjectKey, gateway: &api::Gateway) -> Gateway {
+fn judge_ours(index: &Index<'_>, key: &ObjectKey, gateway: &api::Gateway) -> Gateway {
     let mut listeners: Vec<Listener> = listener::judge_all(index, key, &gateway.spec);
     conflict::mark(&mut listeners);
     Gateway { generation: gateway.metadata.generation, listeners, findings: own_findings(index, key, &gateway.spec), infra: None, addresses: None }
@@ -114,7 +134,7 @@ impl Gateway {
         let key = ObjectKey::of(&gateway.metadata);
         let account = infra::account(gateway);
         self.addresses = Some(index.service(&account).map(address::of_service).unwrap_or_default());
-        if self.findings.first(Aspect::Accepted).is_some() {
+        if !self.is_accepted() {
             return;
         }
         let own = parameters_of(index, &key, &gateway.spec).and_then(Result::ok);

@@ -1,8 +1,5 @@
 //! ReferenceGrants: who may refer into another namespace. "ReferenceGrant … is effectively an allow list": what no grant allows is refused.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use gateway_api::experimental::referencegrants::{ReferenceGrant, ReferenceGrantFrom, ReferenceGrantTo};
 
 use crate::ObjectKey;
@@ -28,28 +25,9 @@ pub(crate) struct Referent<'a> {
     pub(crate) key: &'a ObjectKey,
 }
 
-/// All grants, by the namespace they open.
-#[derive(Debug, Default)]
-pub(crate) struct Grants<'s>(BTreeMap<String, Vec<&'s ReferenceGrant>>);
-
-impl<'s> Grants<'s> {
-    pub(crate) fn new(grants: &'s [Arc<ReferenceGrant>]) -> Self {
-        let mut by_namespace: BTreeMap<String, Vec<&ReferenceGrant>> = BTreeMap::new();
-        for grant in grants {
-            by_namespace.entry(ObjectKey::of(&grant.metadata).namespace).or_default().push(grant);
-        }
-        Self(by_namespace)
-    }
-
-    /// Whether the reference is within one namespace or granted. It does not ask whether the object exists, so that a refusal tells
-    /// nothing about another namespace.
-    pub(crate) fn permits(&self, from: Referrer<'_>, to: Referent<'_>) -> bool {
-        from.namespace == to.key.namespace
-            || self.0.get(&to.key.namespace).into_iter().flatten().any(|grant| {
-                grant.spec.from.iter().any(|allowed| matches_from(allowed, from))
-                    && grant.spec.to.iter().any(|allowed| matches_to(allowed, to))
-            })
-    }
+/// Whether a grant allows the reference; it must be one of the namespace that is referred to.
+pub(crate) fn allows(grant: &ReferenceGrant, from: Referrer<'_>, to: Referent<'_>) -> bool {
+    grant.spec.from.iter().any(|allowed| matches_from(allowed, from)) && grant.spec.to.iter().any(|allowed| matches_to(allowed, to))
 }
 
 fn matches_from(allowed: &ReferenceGrantFrom, from: Referrer<'_>) -> bool {

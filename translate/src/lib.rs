@@ -1,30 +1,41 @@
 //! From Kubernetes objects to what proxies serve and what statuses say: one pure function.
 //!
 //! ```text
-//! Snapshot ─► Index ─┬─► gateway::judge   listeners: valid, conflicting, allowed kinds and namespaces
-//!                    ├─► upstream::judge  provider, address, credential
-//!                    └─► route::compile   rules, with every reference resolved
-//!                             └─► attach  parentRefs × listeners ─┬─► assemble ─► Config per Gateway
-//!                                                                 └─► status   ─► Statuses, Problems
+//! Objects ─► class ─┬─► gateway::judge   listeners: valid, conflicting, allowed kinds and namespaces
+//!    (Index)        ├─► upstream::judge  provider, address, credential
+//!                   └─► route::compile   rules, with every reference resolved
+//!                         └─► attach     parentRefs × listeners ─► roster (conflicts, counts) ─┬─► serving ─► Config per Gateway
+//!                                                                  supply (backends) ─────────┘
+//!                                                                                  └─► status ─► Statuses, Problems
 //! ```
+//!
+//! Each judgement is a [`memo::Memo`]ry with all that it looked at ([`index::Index`] notes it), so that a change makes anew only what looked
+//! at it: [`Translator`]. The function [`translate`] is that, fed once.
 //!
 //! A user's mistake is a value: it becomes a condition, a [`Problem`] in the same words, and a rule that refuses. Nothing here does IO
 //! or reads a clock or the environment; nothing fails but the reading of a [`Route`] that no version of the API allows.
 
-mod assemble;
 mod attach;
+mod claims;
 mod class;
 mod finding;
 mod gateway;
 mod grant;
 mod index;
 mod infra;
+mod memo;
 mod model;
+mod object;
+mod objects;
 mod parameters;
+mod roster;
 mod route;
+mod serving;
 mod snapshot;
 mod status;
+mod supply;
 mod translator;
+mod update;
 mod upstream;
 
 pub use finding::Problem;
@@ -33,31 +44,20 @@ pub use infra::{Infra, InfraObject, InfraSettings};
 /// The time in conditions: the type that k8s-openapi's `meta::v1::Time` wraps.
 pub use k8s_openapi::jiff::Timestamp;
 pub use model::{ParentRef, Route};
+pub use object::{Kind, Object};
 pub use snapshot::{ClusterSettings, ObjectKey, Proxies, Settings, Snapshot, Translation};
 pub use status::{
     GatewayClassStatus, GatewayStatus, GlooReport, GlooState, ListenerStatus, RouteGroupKind, RouteParentStatus, RouteStatus, Statuses,
     SupportedFeature, UpstreamStatus,
 };
-pub use translator::{ConfigChange, Kind, Object, Status, Translator, Update};
+pub use translator::Translator;
+pub use update::{ConfigChange, Status, Update};
 pub use upstream::{ALLOWED_HOSTS_ANNOTATION, PLAINTEXT_ANNOTATION};
-
-use index::Index;
 
 /// Translates the whole picture: a configuration per Gateway of ours, the statuses of everything of ours, and all problems.
 pub fn translate(snapshot: &Snapshot, settings: &Settings, now: Timestamp) -> Translation {
-    let index = Index::new(snapshot);
-    let classes = class::Classes::of(&index, snapshot, settings);
-    let gateways = gateway::judge_all(&index, &classes, snapshot, settings);
-    let upstreams = upstream::judge_all(&index, snapshot);
-    let routes = route::compile_all(&index, &upstreams, snapshot);
-    let attachments = attach::attach_all(&index, &gateways, &routes.routes);
-    let configs = assemble::configs(&gateways, &routes, &attachments);
-    let facts = status::Facts::of(&configs, &snapshot.proxies);
-    let world = status::World { settings, now, classes: &classes, gateways: &gateways, upstreams: &upstreams, facts: &facts };
-    Translation {
-        infra: gateways.ours.iter().filter_map(|(key, gateway)| Some((key.clone(), gateway.infra.clone()?))).collect(),
-        statuses: status::statuses(&world, &routes.routes, &attachments),
-        problems: status::problems(&world, &routes.routes, &attachments),
-        configs,
-    }
+    let mut translator = Translator::at(settings.clone(), now);
+    translator.set_all(snapshot);
+    translator.translate();
+    translator.whole()
 }

@@ -15,9 +15,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 pub(crate) use filter::{Cors, Filter, Header, HeaderModifier, PathModifier, RequestMirror, RequestRedirect, UrlRewrite};
 
-use crate::ObjectKey;
 use crate::finding::About;
 use crate::grant::GATEWAY_GROUP;
+use crate::{Kind, ObjectKey};
 
 /// Kinds of routes that are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +31,27 @@ impl RouteKind {
         match self {
             Self::Http => "HTTPRoute",
             Self::Grpc => "GRPCRoute",
+        }
+    }
+}
+
+/// A route's identity among all routes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct RouteId {
+    pub(crate) kind: RouteKind,
+    pub(crate) key: ObjectKey,
+}
+
+impl RouteId {
+    pub(crate) fn new(kind: Kind, key: &ObjectKey) -> Self {
+        let kind = if kind == Kind::GrpcRoute { RouteKind::Grpc } else { RouteKind::Http };
+        Self { kind, key: key.clone() }
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        match self.kind {
+            RouteKind::Http => Kind::HttpRoute,
+            RouteKind::Grpc => Kind::GrpcRoute,
         }
     }
 }
@@ -279,6 +300,10 @@ impl Route {
             hostnames: spec.hostnames,
             rules: spec.rules.into_iter().flatten().map(RouteRule::from).collect(),
         }
+    }
+
+    pub(crate) fn id(&self) -> RouteId {
+        RouteId { kind: self.kind, key: self.key.clone() }
     }
 
     pub(crate) fn about(&self) -> About<'_> {

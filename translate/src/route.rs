@@ -8,35 +8,28 @@ mod header;
 mod matching;
 mod method;
 mod path;
-mod service;
+pub(crate) mod service;
 mod timing;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use policy::config;
 use policy::{Hostname, Reason};
 
-use crate::Snapshot;
-use crate::finding::{Aspect, Finding, Findings, UNSUPPORTED_VALUE};
+use crate::attach::Parent;
+use crate::finding::{Aspect, Finding, Findings, Problem, UNSUPPORTED_VALUE};
 use crate::index::Index;
 use crate::model::{BackendRef, Route, RouteKind, RouteRule};
+use crate::supply::Sources;
 use crate::upstream::Upstreams;
 
-/// What became of all routes.
-#[derive(Debug, Default)]
-pub(crate) struct Routes {
-    pub(crate) routes: Vec<CompiledRoute>,
-    /// What their rules refer to, by resource name.
-    pub(crate) resources: Resources,
-}
-
-/// Resources by name, each made once however many rules refer to it.
-#[derive(Debug, Default)]
-pub(crate) struct Resources {
-    pub(crate) backends: BTreeMap<String, Arc<config::Backend>>,
-    pub(crate) endpoints: BTreeMap<String, Arc<config::Endpoints>>,
-    pub(crate) secrets: BTreeMap<String, Arc<config::Secret>>,
+/// A route, compiled and with its parents.
+pub(crate) struct RouteState {
+    pub(crate) compiled: CompiledRoute,
+    /// Those that are ours, in order.
+    pub(crate) parents: Vec<Parent>,
+    /// About parents that nobody serves.
+    pub(crate) problems: Vec<Problem>,
 }
 
 /// A route, ready to attach.
@@ -48,6 +41,8 @@ pub(crate) struct CompiledRoute {
     /// Those that can be read. `None`: none can, so the route attaches nowhere rather than to more hosts than it says.
     pub(crate) hostnames: Option<Vec<Hostname>>,
     pub(crate) findings: Findings,
+    /// What its rules refer to.
+    pub(crate) sources: Sources,
 }
 
 /// How much of a route can be served.
@@ -95,16 +90,9 @@ fn refused(rule: &config::Rule) -> Refused {
     }
 }
 
-pub(crate) fn compile_all(index: &Index<'_>, upstreams: &Upstreams, snapshot: &Snapshot) -> Routes {
-    let mut resources = Resources::default();
-    let routes = snapshot.http_routes.iter().chain(&snapshot.grpc_routes);
-    let routes = routes.map(|route| compile(index, upstreams, &mut resources, Arc::clone(route))).collect();
-    Routes { routes, resources }
-}
-
-fn compile(index: &Index<'_>, upstreams: &Upstreams, resources: &mut Resources, route: Arc<Route>) -> CompiledRoute {
-    let findings = Findings::default();
-    let mut compiler = Compiler { index, upstreams, resources, kind: route.kind, namespace: &route.key.namespace, findings };
+pub(crate) fn compile(index: &Index<'_>, upstreams: &Upstreams, route: Arc<Route>) -> CompiledRoute {
+    let (findings, sources) = (Findings::default(), Sources::new());
+    let mut compiler = Compiler { index, upstreams, sources, kind: route.kind, namespace: &route.key.namespace, findings };
     let hostnames = compiler.hostnames(&route.hostnames);
     // Where one hostname cannot be read, all rules refuse under the others: without them, their requests would fall to a wider route.
     let doubt = (compiler.mistakes() > 0).then_some(Reason::InvalidRule);
@@ -113,8 +101,8 @@ fn compile(index: &Index<'_>, upstreams: &Upstreams, resources: &mut Resources, 
         config::Rule { created: route.created, route: key(&route), refuse: doubt.or(compiled.refuse), ..compiled }
     });
     let rules = rules.collect();
-    let findings = compiler.findings;
-    CompiledRoute { route, rules, hostnames, findings }
+    let Compiler { findings, sources, .. } = compiler;
+    CompiledRoute { route, rules, hostnames, findings, sources }
 }
 
 fn key(route: &Route) -> config::RouteKey {
@@ -125,7 +113,7 @@ fn key(route: &Route) -> config::RouteKey {
 struct Compiler<'c, 's> {
     index: &'c Index<'s>,
     upstreams: &'c Upstreams,
-    resources: &'c mut Resources,
+    sources: Sources,
     kind: RouteKind,
     namespace: &'c str,
     findings: Findings,

@@ -16,6 +16,7 @@ use serde::{Serialize, Serializer};
 use crate::finding::Problem;
 use crate::infra::{Infra, InfraSettings};
 use crate::model::Route;
+use crate::object::Object;
 use crate::status::Statuses;
 
 /// Everything that is watched, or everything that files hold. The order within a list does not matter. Not printable: it holds Secrets.
@@ -45,6 +46,23 @@ pub struct Snapshot {
     pub gateway_parameters: Vec<Arc<crds::GatewayParameters>>,
     /// What the data plane says, by Gateway.
     pub proxies: BTreeMap<ObjectKey, Proxies>,
+}
+
+impl Snapshot {
+    /// All objects.
+    pub fn objects(&self) -> impl Iterator<Item = Object> {
+        let cluster = self.gateway_classes.iter().cloned().map(Object::GatewayClass);
+        let cluster = cluster.chain(self.namespaces.iter().cloned().map(Object::Namespace));
+        let gateways = self.gateways.iter().cloned().map(Object::Gateway);
+        let gateways = gateways.chain(self.gateway_parameters.iter().cloned().map(Object::GatewayParameters));
+        let routes = self.http_routes.iter().chain(&self.grpc_routes).cloned().map(Object::Route);
+        let backends = self.services.iter().cloned().map(Object::Service);
+        let backends = backends.chain(self.endpoint_slices.iter().cloned().map(Object::EndpointSlice));
+        let backends = backends.chain(self.upstreams.iter().cloned().map(Object::Upstream));
+        let secrets = self.secrets.iter().cloned().map(Object::Secret);
+        let grants = self.reference_grants.iter().cloned().map(Object::ReferenceGrant);
+        cluster.chain(gateways).chain(routes).chain(backends).chain(secrets).chain(grants)
+    }
 }
 
 /// What is known of a Gateway's proxies.

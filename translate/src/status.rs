@@ -12,17 +12,17 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 
-pub(crate) use problem::problems;
-pub(crate) use programmed::{Facts, digest};
+pub(crate) use gateway::gateway_status;
+pub(crate) use problem::{of, of_gateway, of_route};
+pub(crate) use programmed::digest;
+pub(crate) use route::{Standing, route_status};
 
-use crate::attach::Attachments;
-use crate::class::{Class, Classes, SUPPORTED_FEATURES};
+use crate::ObjectKey;
+use crate::class::{Class, SUPPORTED_FEATURES};
 use crate::finding::{Aspect, Findings};
-use crate::gateway::{GatewayAddress, Gateways};
-use crate::model::{ParentRef, RouteKind};
-use crate::route::CompiledRoute;
-use crate::upstream::{Judged, Upstreams};
-use crate::{ObjectKey, Settings};
+use crate::gateway::GatewayAddress;
+use crate::model::ParentRef;
+use crate::upstream::Judged;
 
 /// The statuses of everything that is ours.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -146,39 +146,14 @@ pub enum GlooState {
     Warning,
 }
 
-/// Everything that statuses are made of, besides routes and attachments.
-#[derive(Clone, Copy)]
-pub(crate) struct World<'w> {
-    pub(crate) settings: &'w Settings,
-    pub(crate) now: Timestamp,
-    pub(crate) classes: &'w Classes<'w>,
-    pub(crate) gateways: &'w Gateways,
-    pub(crate) upstreams: &'w Upstreams,
-    pub(crate) facts: &'w Facts<'w>,
+pub(crate) fn class_status(class: &Class, now: Timestamp) -> GatewayClassStatus {
+    let stamp = Stamp { now, generation: class.generation };
+    let supported_features = SUPPORTED_FEATURES.iter().map(|name| SupportedFeature { name: (*name).to_owned() }).collect();
+    GatewayClassStatus { conditions: vec![stamp.judged(&class.findings, Aspect::Accepted)], supported_features }
 }
 
-pub(crate) fn statuses(world: &World<'_>, routes: &[CompiledRoute], attachments: &Attachments) -> Statuses {
-    Statuses {
-        gateway_classes: classes(world),
-        gateways: gateway::statuses(world, attachments),
-        http_routes: route::statuses(world, RouteKind::Http, routes, attachments),
-        grpc_routes: route::statuses(world, RouteKind::Grpc, routes, attachments),
-        upstreams: world.upstreams.iter().map(|(key, upstream)| (key.clone(), upstream_status(world, upstream))).collect(),
-    }
-}
-
-fn classes(world: &World<'_>) -> BTreeMap<String, GatewayClassStatus> {
-    let status = |(name, class): (&str, &Class)| {
-        let stamp = Stamp { now: world.now, generation: class.generation };
-        let supported_features = SUPPORTED_FEATURES.iter().map(|name| SupportedFeature { name: (*name).to_owned() }).collect();
-        let conditions = vec![stamp.judged(&class.findings, Aspect::Accepted)];
-        (name.to_owned(), GatewayClassStatus { conditions, supported_features })
-    };
-    world.classes.ours().map(status).collect()
-}
-
-fn upstream_status(world: &World<'_>, upstream: &Judged) -> UpstreamStatus {
-    let stamp = Stamp { now: world.now, generation: upstream.generation };
+pub(crate) fn upstream_status(upstream: &Judged, now: Timestamp) -> UpstreamStatus {
+    let stamp = Stamp { now, generation: upstream.generation };
     let aspects = [Some(Aspect::Accepted), upstream.backend.is_ok().then_some(Aspect::ResolvedRefs)];
     let conditions = aspects.into_iter().flatten().map(|aspect| stamp.judged(&upstream.findings, aspect)).collect();
     UpstreamStatus { conditions, gloo: gloo_report(&upstream.findings) }

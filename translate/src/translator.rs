@@ -1,255 +1,353 @@
-//! Translation over time: objects come and go, and each call says only what differs from the last.
+//! Translation over time: objects come and go, and each call says only what differs from the last. What a change touches is judged again,
+//! from classes down to rules; everything else stands. The order of arrival never matters: a judgement looks at what is there now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use gateway_api::experimental::gatewayclasses::GatewayClass;
-use gateway_api::experimental::gateways::Gateway;
-use gateway_api::experimental::referencegrants::ReferenceGrant;
-use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
-use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::jiff::Timestamp;
-use policy::Config;
-use policy::wire::{Delta, Named};
 
-use crate::finding::Problem;
-use crate::infra::Infra;
-use crate::model::RouteKind;
-use crate::status::{GatewayClassStatus, GatewayStatus, RouteStatus, UpstreamStatus, digest};
-use crate::{ObjectKey, Proxies, Route, Settings, Snapshot, Translation};
-
-/// A kind that is translated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(missing_docs, reason = "the API's own names")]
-pub enum Kind {
-    GatewayClass,
-    Gateway,
-    HttpRoute,
-    GrpcRoute,
-    ReferenceGrant,
-    Namespace,
-    Service,
-    EndpointSlice,
-    Secret,
-    Upstream,
-    GatewayParameters,
-}
-
-impl Kind {
-    /// As the API spells it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::GatewayClass => "GatewayClass",
-            Self::Gateway => "Gateway",
-            Self::HttpRoute => "HTTPRoute",
-            Self::GrpcRoute => "GRPCRoute",
-            Self::ReferenceGrant => "ReferenceGrant",
-            Self::Namespace => "Namespace",
-            Self::Service => "Service",
-            Self::EndpointSlice => "EndpointSlice",
-            Self::Secret => "Secret",
-            Self::Upstream => "Upstream",
-            Self::GatewayParameters => "GatewayParameters",
-        }
-    }
-}
-
-/// An object that is translated. Not printable: it may hold a credential.
-#[derive(Clone)]
-#[expect(missing_docs, reason = "the API's own names")]
-pub enum Object {
-    GatewayClass(Arc<GatewayClass>),
-    Gateway(Arc<Gateway>),
-    Route(Arc<Route>),
-    ReferenceGrant(Arc<ReferenceGrant>),
-    Namespace(Arc<Namespace>),
-    Service(Arc<Service>),
-    EndpointSlice(Arc<EndpointSlice>),
-    Secret(Arc<Secret>),
-    Upstream(Arc<crds::Upstream>),
-    GatewayParameters(Arc<crds::GatewayParameters>),
-}
-
-/// What differs from the last translation.
-#[derive(Default)]
-pub struct Update {
-    /// By Gateway.
-    pub configs: BTreeMap<ObjectKey, ConfigChange>,
-    /// What each object's status is to say; `None`: the object is not ours any more. Times are all the same: whoever writes sets them.
-    pub statuses: Vec<(Kind, ObjectKey, Option<Status>)>,
-    /// What runs for each Gateway; `None`: nothing any more.
-    pub infra: BTreeMap<ObjectKey, Option<Infra>>,
-    /// Objects whose problems are others than before; none: all is well.
-    pub problems: BTreeMap<(Kind, ObjectKey), Vec<Problem>>,
-}
-
-/// A change of one Gateway's configuration.
-pub enum ConfigChange {
-    /// It has none any more.
-    Gone,
-    /// It has this now.
-    Delta {
-        /// New or changed resources.
-        upsert: Vec<Named>,
-        /// `kind/name` of those that are no more.
-        remove: Vec<String>,
-        /// Of its listeners and certificates.
-        listeners_digest: String,
-    },
-}
-
-/// The status of an object of ours.
-#[derive(Clone, Debug, PartialEq)]
-#[expect(missing_docs, reason = "the API's own names")]
-pub enum Status {
-    GatewayClass(GatewayClassStatus),
-    Gateway(GatewayStatus),
-    Route(RouteStatus),
-    Upstream(UpstreamStatus),
-}
+use crate::attach::{Parent, Served, attach};
+use crate::class::Classes;
+use crate::finding::About;
+use crate::gateway::{self, Gateway, Judged};
+use crate::index::Index;
+use crate::memo::Memo;
+use crate::model::RouteId;
+use crate::objects::{Dep, Objects};
+use crate::roster::Roster;
+use crate::route::{self, RouteState, Validity};
+use crate::serving::Serving;
+use crate::status::{self, Standing};
+use crate::supply::Supply;
+use crate::update::{ConfigChange, Status, Told, Update};
+use crate::upstream::{self, Upstreams};
+use crate::{Kind, Object, ObjectKey, Proxies, Settings, Snapshot, Translation};
 
 /// Translates what changes.
 pub struct Translator {
     settings: Settings,
-    objects: BTreeMap<Kind, BTreeMap<ObjectKey, Object>>,
+    now: Timestamp,
+    objects: Objects,
     proxies: BTreeMap<ObjectKey, Proxies>,
-    last: Translation,
+    classes: Classes,
+    stale_classes: bool,
+    upstreams: Upstreams,
+    gateways: Memo<ObjectKey, Judged>,
+    routes: Memo<RouteId, RouteState>,
+    supply: Supply,
+    /// By Gateway of ours.
+    rosters: BTreeMap<ObjectKey, Roster>,
+    /// The Gateways that each route is on.
+    placed: BTreeMap<RouteId, BTreeSet<ObjectKey>>,
+    /// By accepted Gateway.
+    servings: BTreeMap<ObjectKey, Serving>,
+    /// Gateways whose status may differ.
+    unsaid: BTreeSet<ObjectKey>,
+    told: Told,
 }
 
 impl Translator {
-    /// Without any object.
+    /// Without any object. All times in conditions are the same: whoever writes them sets them.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, objects: BTreeMap::new(), proxies: BTreeMap::new(), last: Translation::default() }
+        Self::at(settings, Timestamp::UNIX_EPOCH)
+    }
+
+    pub(crate) fn at(settings: Settings, now: Timestamp) -> Self {
+        Self {
+            settings,
+            now,
+            objects: Objects::default(),
+            proxies: BTreeMap::new(),
+            classes: Classes::default(),
+            stale_classes: true,
+            upstreams: Memo::default(),
+            gateways: Memo::default(),
+            routes: Memo::default(),
+            supply: Supply::default(),
+            rosters: BTreeMap::new(),
+            placed: BTreeMap::new(),
+            servings: BTreeMap::new(),
+            unsaid: BTreeSet::new(),
+            told: Told::default(),
+        }
     }
 
     /// Adds or replaces an object.
     pub fn set(&mut self, object: Object) {
-        let (kind, key) = identity(&object);
-        self.objects.entry(kind).or_default().insert(key, object);
+        let deps = self.objects.set(object);
+        deps.iter().for_each(|dep| self.changed(dep));
+    }
+
+    /// Everything of a snapshot.
+    pub(crate) fn set_all(&mut self, snapshot: &Snapshot) {
+        snapshot.objects().for_each(|object| self.set(object));
+        self.proxies.clone_from(&snapshot.proxies);
     }
 
     /// An object is gone; cluster-scoped ones have no namespace.
     pub fn remove(&mut self, kind: Kind, key: &ObjectKey) {
-        self.objects.entry(kind).or_default().remove(key);
+        let deps = self.objects.remove(kind, key);
+        deps.iter().for_each(|dep| self.changed(dep));
     }
 
     /// How many objects of a kind there are.
     pub fn count(&self, kind: Kind) -> usize {
-        self.objects.get(&kind).map(BTreeMap::len).unwrap_or_default()
+        self.objects.count(kind)
     }
 
     /// What is known of a Gateway's proxies now.
     pub fn set_proxies(&mut self, gateway: &ObjectKey, proxies: Proxies) {
-        self.proxies.insert(gateway.clone(), proxies);
+        if self.proxies.get(gateway) != Some(&proxies) {
+            self.proxies.insert(gateway.clone(), proxies);
+            self.unsaid.insert(gateway.clone());
+        }
     }
 
     /// The certificates by which proxies know the operator.
     pub fn set_ca_bundle(&mut self, pem: String) {
-        if let Some(cluster) = self.settings.cluster.as_mut() {
+        if let Some(cluster) = self.settings.cluster.as_mut().filter(|cluster| cluster.infra.ca_bundle != pem) {
             cluster.infra.ca_bundle = pem;
+            self.gateways.touch_all();
         }
     }
 
     /// Says what differs from the last call.
     pub fn translate(&mut self) -> Update {
-        let now = crate::translate(&self.snapshot(), &self.settings, Timestamp::UNIX_EPOCH);
-        let before = std::mem::replace(&mut self.last, now);
-        let (before, now) = (&before, &self.last);
-        Update {
-            configs: configs(before, now),
-            statuses: statuses(before, now),
-            infra: changed(&before.infra, &now.infra).filter(|(key, infra)| infra.is_some() || self.is_gone(key)).collect(),
-            problems: problems(before, now),
+        self.judge_classes();
+        self.judge_upstreams();
+        self.judge_gateways();
+        let changed = self.compile_routes();
+        let changed = self.settle_conflicts(changed);
+        changed.iter().for_each(|id| self.place(id));
+        self.supply_backends();
+        self.say_gateways();
+        self.told.take_update()
+    }
+
+    /// Everything, as it was said last.
+    pub(crate) fn whole(&self) -> Translation {
+        Translation {
+            configs: self.servings.iter().map(|(key, serving)| (key.clone(), serving.config().clone())).collect(),
+            statuses: self.told.all_statuses(),
+            problems: self.told.all_problems(),
+            infra: self.told.all_infra(),
         }
     }
 
-    /// A Gateway that is merely invalid keeps what runs for it.
-    fn is_gone(&self, gateway: &ObjectKey) -> bool {
-        !self.last.statuses.gateways.contains_key(gateway)
-    }
-
-    fn snapshot(&self) -> Snapshot {
-        let mut snapshot = Snapshot { proxies: self.proxies.clone(), ..Snapshot::default() };
-        for object in self.objects.values().flat_map(BTreeMap::values).cloned() {
-            match object {
-                Object::GatewayClass(one) => snapshot.gateway_classes.push(one),
-                Object::Gateway(one) => snapshot.gateways.push(one),
-                Object::Route(one) if one.kind == RouteKind::Http => snapshot.http_routes.push(one),
-                Object::Route(one) => snapshot.grpc_routes.push(one),
-                Object::ReferenceGrant(one) => snapshot.reference_grants.push(one),
-                Object::Namespace(one) => snapshot.namespaces.push(one),
-                Object::Service(one) => snapshot.services.push(one),
-                Object::EndpointSlice(one) => snapshot.endpoint_slices.push(one),
-                Object::Secret(one) => snapshot.secrets.push(one),
-                Object::Upstream(one) => snapshot.upstreams.push(one),
-                Object::GatewayParameters(one) => snapshot.gateway_parameters.push(one),
+    fn changed(&mut self, dep: &Dep) {
+        let Dep(kind, key) = dep;
+        match kind {
+            Kind::GatewayClass => self.stale_classes = true,
+            Kind::Gateway => self.gateways.touch(key.clone()),
+            Kind::Upstream => self.upstreams.touch(key.clone()),
+            Kind::HttpRoute | Kind::GrpcRoute => self.routes.touch(RouteId::new(*kind, key)),
+            Kind::GatewayParameters => {
+                self.stale_classes = true;
+                self.gateways.changed(dep);
+            }
+            Kind::ReferenceGrant | Kind::Namespace | Kind::Service | Kind::EndpointSlice | Kind::Secret => {
+                self.upstreams.changed(dep);
+                self.gateways.changed(dep);
+                self.routes.changed(dep);
+                self.supply.changed(dep);
             }
         }
-        snapshot
     }
-}
 
-fn identity(object: &Object) -> (Kind, ObjectKey) {
-    let cluster = |name: &Option<String>| ObjectKey::new("", name.clone().unwrap_or_default());
-    match object {
-        Object::GatewayClass(one) => (Kind::GatewayClass, cluster(&one.metadata.name)),
-        Object::Namespace(one) => (Kind::Namespace, cluster(&one.metadata.name)),
-        Object::Gateway(one) => (Kind::Gateway, ObjectKey::of(&one.metadata)),
-        Object::Route(one) if one.kind == RouteKind::Http => (Kind::HttpRoute, one.key.clone()),
-        Object::Route(one) => (Kind::GrpcRoute, one.key.clone()),
-        Object::ReferenceGrant(one) => (Kind::ReferenceGrant, ObjectKey::of(&one.metadata)),
-        Object::Service(one) => (Kind::Service, ObjectKey::of(&one.metadata)),
-        Object::EndpointSlice(one) => (Kind::EndpointSlice, ObjectKey::of(&one.metadata)),
-        Object::Secret(one) => (Kind::Secret, ObjectKey::of(&one.metadata)),
-        Object::Upstream(one) => (Kind::Upstream, ObjectKey::of(&one.metadata)),
-        Object::GatewayParameters(one) => (Kind::GatewayParameters, ObjectKey::of(&one.metadata)),
-    }
-}
-
-/// What is other than before, and what is no more.
-fn changed<K: Ord + Clone, V: PartialEq + Clone>(before: &BTreeMap<K, V>, now: &BTreeMap<K, V>) -> impl Iterator<Item = (K, Option<V>)> {
-    let set = now.iter().filter(|(key, value)| before.get(*key) != Some(*value)).map(|(key, value)| (key.clone(), Some(value.clone())));
-    let gone = before.keys().filter(|key| !now.contains_key(*key)).map(|key| (key.clone(), None));
-    set.chain(gone).collect::<Vec<_>>().into_iter()
-}
-
-fn configs(before: &Translation, now: &Translation) -> BTreeMap<ObjectKey, ConfigChange> {
-    let nothing = Config::default();
-    let delta = |(key, config): (&ObjectKey, &Config)| {
-        let known = before.configs.get(key);
-        let Delta { upsert, remove } = Delta::between(known.unwrap_or(&nothing), config);
-        let same = known.is_some() && upsert.is_empty() && remove.is_empty();
-        (!same).then(|| (key.clone(), ConfigChange::Delta { upsert, remove, listeners_digest: digest(config) }))
-    };
-    let gone = before.configs.keys().filter(|key| !now.configs.contains_key(*key)).map(|key| (key.clone(), ConfigChange::Gone));
-    now.configs.iter().filter_map(delta).chain(gone).collect()
-}
-
-fn statuses(before: &Translation, now: &Translation) -> Vec<(Kind, ObjectKey, Option<Status>)> {
-    let (before, now) = (&before.statuses, &now.statuses);
-    let classes = changed(&before.gateway_classes, &now.gateway_classes);
-    let classes = classes.map(|(name, status)| (Kind::GatewayClass, ObjectKey::new("", name), status.map(Status::GatewayClass)));
-    let gateways = changed(&before.gateways, &now.gateways).map(|(key, status)| (Kind::Gateway, key, status.map(Status::Gateway)));
-    // A route that lost its last parent of ours says so; one that is gone does not, and whoever writes knows which it is.
-    let route = |status: Option<RouteStatus>| Some(Status::Route(status.unwrap_or_default()));
-    let http = changed(&before.http_routes, &now.http_routes).map(|(key, status)| (Kind::HttpRoute, key, route(status)));
-    let grpc = changed(&before.grpc_routes, &now.grpc_routes).map(|(key, status)| (Kind::GrpcRoute, key, route(status)));
-    let upstreams = changed(&before.upstreams, &now.upstreams).map(|(key, status)| (Kind::Upstream, key, status.map(Status::Upstream)));
-    classes.chain(gateways).chain(http).chain(grpc).chain(upstreams).collect()
-}
-
-fn problems(before: &Translation, now: &Translation) -> BTreeMap<(Kind, ObjectKey), Vec<Problem>> {
-    let (before, now) = (by_object(&before.problems), by_object(&now.problems));
-    changed(&before, &now).map(|(id, problems)| (id, problems.unwrap_or_default())).collect()
-}
-
-fn by_object(problems: &[Problem]) -> BTreeMap<(Kind, ObjectKey), Vec<Problem>> {
-    let mut map: BTreeMap<(Kind, ObjectKey), Vec<Problem>> = BTreeMap::new();
-    for problem in problems {
-        let kinds = [Kind::GatewayClass, Kind::Gateway, Kind::HttpRoute, Kind::GrpcRoute, Kind::Upstream];
-        if let Some(kind) = kinds.into_iter().find(|kind| kind.as_str() == problem.kind) {
-            map.entry((kind, ObjectKey::new(&problem.namespace, &problem.name))).or_default().push(problem.clone());
+    /// There are few, and all Gateways look at them.
+    fn judge_classes(&mut self) {
+        if !std::mem::take(&mut self.stale_classes) {
+            return;
+        }
+        let now = Classes::of(&self.objects, &self.settings);
+        if self.classes == now {
+            return;
+        }
+        let before = std::mem::replace(&mut self.classes, now);
+        self.gateways.touch_all();
+        for (name, _) in before.ours().filter(|(name, _)| self.classes.get(name).is_none()) {
+            self.told.status(Kind::GatewayClass, &ObjectKey::new("", name), None);
+            self.told.problems(Kind::GatewayClass, &ObjectKey::new("", name), Vec::new());
+        }
+        for (name, class) in self.classes.ours() {
+            let key = ObjectKey::new("", name);
+            self.told.status(Kind::GatewayClass, &key, Some(Status::GatewayClass(status::class_status(class, self.now))));
+            self.told.problems(Kind::GatewayClass, &key, status::of(about(Kind::GatewayClass, &key), &class.findings));
         }
     }
-    map
+
+    fn judge_upstreams(&mut self) {
+        for key in self.upstreams.take_stale() {
+            let made = self.objects.upstreams.get(&key).map(|upstream| {
+                let index = Index::new(&self.objects);
+                (upstream::judge(&index, upstream), index.seen())
+            });
+            let before = self.upstreams.put(key.clone(), made);
+            let now = self.upstreams.get(&key);
+            let dep = Dep(Kind::Upstream, key.clone());
+            if before.as_ref() != now {
+                self.supply.changed(&dep);
+            }
+            if !before.as_ref().zip(now).is_some_and(|(before, now)| before.is_same_to_routes(now)) {
+                self.routes.changed(&dep);
+            }
+            let problems = now.map(|judged| status::of(about(Kind::Upstream, &key), &judged.findings)).unwrap_or_default();
+            self.told.status(Kind::Upstream, &key, now.map(|judged| Status::Upstream(status::upstream_status(judged, self.now))));
+            self.told.problems(Kind::Upstream, &key, problems);
+        }
+    }
+
+    fn judge_gateways(&mut self) {
+        for key in self.gateways.take_stale() {
+            let made = self.objects.gateways.get(&key).map(|gateway| {
+                let index = Index::new(&self.objects);
+                (gateway::judge(&index, &self.classes, gateway, &self.settings), index.seen())
+            });
+            let before = self.gateways.put(key.clone(), made);
+            let now = self.gateways.get(&key);
+            if !before.as_ref().zip(now).is_some_and(|(before, now)| before.is_same_to_routes(now)) {
+                self.routes.changed(&Dep(Kind::Gateway, key.clone()));
+            }
+            match now.and_then(Judged::ours).filter(|gateway| gateway.is_accepted()) {
+                Some(gateway) => self.servings.entry(key.clone()).or_default().listen(gateway),
+                None => {
+                    if self.servings.remove(&key).is_some() {
+                        self.told.config(&key, ConfigChange::Gone);
+                    }
+                }
+            }
+            self.unsaid.insert(key);
+        }
+    }
+
+    /// Gives the routes that are other than before, or gone.
+    fn compile_routes(&mut self) -> BTreeSet<RouteId> {
+        let stale = self.routes.take_stale();
+        for id in &stale {
+            let made = self.objects.routes.get(id).map(|route| {
+                let index = Index::new(&self.objects);
+                let compiled = route::compile(&index, &self.upstreams, Arc::clone(route));
+                let (parents, problems) = attach(&index, &self.gateways, &compiled);
+                (RouteState { compiled, parents, problems }, index.seen())
+            });
+            let before = self.routes.put(id.clone(), made);
+            let now = self.routes.get(id);
+            now.iter().for_each(|now| self.supply.acquire(&now.compiled.sources));
+            if let Some(before) = &before {
+                self.supply.release(&before.compiled.sources);
+                for gateway in gateways_of(before) {
+                    self.rosters.entry(gateway.clone()).or_default().leave(before);
+                    self.unsaid.insert(gateway.clone());
+                }
+            }
+            if let Some(now) = now {
+                for gateway in gateways_of(now) {
+                    self.rosters.entry(gateway.clone()).or_default().enter(now);
+                    self.unsaid.insert(gateway.clone());
+                }
+            }
+        }
+        stale
+    }
+
+    /// Adds the routes that are in conflict, or no longer, because of others.
+    fn settle_conflicts(&mut self, mut changed: BTreeSet<RouteId>) -> BTreeSet<RouteId> {
+        if changed.is_empty() {
+            return changed;
+        }
+        for gateway in &self.unsaid {
+            if let Some(roster) = self.rosters.get_mut(gateway) {
+                changed.extend(roster.settle(gateway, &self.routes));
+            }
+        }
+        changed
+    }
+
+    /// Puts a route where it belongs now, and says so.
+    fn place(&mut self, id: &RouteId) {
+        let route = self.routes.get(id);
+        let mut standings = Vec::new();
+        let mut places: BTreeMap<&ObjectKey, Served> = BTreeMap::new();
+        for (nth, parent) in route.iter().flat_map(|route| &route.parents).enumerate() {
+            let conflict = self.rosters.get(&parent.gateway).and_then(|roster| roster.conflict(id, nth));
+            match (&parent.outcome, conflict) {
+                // Two parentRefs may lead to the same listener; the route is on it once.
+                (Ok(served), None) => places.entry(&parent.gateway).or_default().extend(served.clone()),
+                (Ok(_) | Err(_), _) => {}
+            }
+            standings.push(Standing { reference: &parent.reference, finding: parent.outcome.as_ref().err().or(conflict) });
+        }
+        let compiled = route.map(|route| &route.compiled);
+        let status = compiled.filter(|_| !standings.is_empty());
+        let status = status.map(|route| Status::Route(status::route_status(route, &standings, &self.settings.controller_name, self.now)));
+        let own = compiled.map(|route| status::of_route(route, &standings)).unwrap_or_default();
+        let problems = own.into_iter().chain(route.iter().flat_map(|route| route.problems.clone())).collect();
+        self.told.status(id.kind(), &id.key, status);
+        self.told.problems(id.kind(), &id.key, problems);
+        let now: BTreeSet<ObjectKey> = places.keys().map(|gateway| (*gateway).clone()).collect();
+        let before = match now.is_empty() {
+            true => self.placed.remove(id),
+            false => self.placed.insert(id.clone(), now.clone()),
+        };
+        for gateway in before.unwrap_or_default().union(&now) {
+            let served = places.get(gateway);
+            if let Some(roster) = self.rosters.get_mut(gateway) {
+                let counts = served.filter(|_| compiled.is_some_and(|route| route.validity() != Validity::None));
+                roster.count_route(id, counts.into_iter().flat_map(|served| served.keys().cloned()).collect());
+            }
+            if let Some(serving) = self.servings.get_mut(gateway) {
+                // With no hostname that can be read it is nowhere, rather than on more hosts than it says.
+                let readable = compiled.filter(|route| route.hostnames.is_some());
+                serving.place(id, readable.zip(served));
+            }
+        }
+    }
+
+    fn supply_backends(&mut self) {
+        let changed = self.supply.refresh(&self.objects, &self.upstreams);
+        for (gateway, serving) in &mut self.servings {
+            serving.supply(&self.supply, &changed);
+            if let Some(change) = serving.take_change() {
+                self.told.config(gateway, change);
+            }
+        }
+    }
+
+    fn say_gateways(&mut self) {
+        for key in std::mem::take(&mut self.unsaid) {
+            if self.rosters.get(&key).is_some_and(Roster::is_empty) {
+                self.rosters.remove(&key);
+            }
+            let judged = self.gateways.get(&key);
+            let status = judged.and_then(Judged::ours).map(|gateway| Status::Gateway(self.gateway_status(&key, gateway)));
+            let problems = match judged {
+                Some(Judged::Ours(gateway)) => status::of_gateway(about(Kind::Gateway, &key), gateway),
+                Some(Judged::Nobodys(problem)) => vec![problem.clone()],
+                Some(Judged::Anothers) | None => Vec::new(),
+            };
+            // A Gateway that is merely invalid keeps what runs for it.
+            match judged.and_then(Judged::ours) {
+                Some(Gateway { infra: None, .. }) => {}
+                ours => self.told.infra(&key, ours.and_then(|gateway| gateway.infra.clone())),
+            }
+            self.told.status(Kind::Gateway, &key, status);
+            self.told.problems(Kind::Gateway, &key, problems);
+        }
+    }
+
+    fn gateway_status(&self, key: &ObjectKey, gateway: &Gateway) -> crate::GatewayStatus {
+        let roster = self.rosters.get(key);
+        let attached = |listener: &str| roster.map(|roster| roster.attached(listener)).unwrap_or_default();
+        let digest = self.servings.get(key).map(Serving::digest);
+        status::gateway_status(gateway, attached, self.proxies.get(key), digest, self.now)
+    }
+}
+
+/// The Gateways of ours that a route is to be on, as far as it goes by itself.
+fn gateways_of(route: &RouteState) -> BTreeSet<&ObjectKey> {
+    route.parents.iter().map(|parent: &Parent| &parent.gateway).collect()
+}
+
+fn about(kind: Kind, key: &ObjectKey) -> About<'_> {
+    About { kind: kind.as_str(), namespace: &key.namespace, name: &key.name }
 }

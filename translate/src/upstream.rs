@@ -6,7 +6,6 @@ mod credential;
 mod provider;
 mod text;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crds::{AuthToken, Upstream};
@@ -14,8 +13,9 @@ use policy::Reason;
 use policy::config::{Backend, Provider, Secret};
 
 use crate::finding::{Aspect, Finding, Findings, Flaw};
+use crate::ObjectKey;
 use crate::index::Index;
-use crate::{ObjectKey, Snapshot};
+use crate::memo::Memo;
 
 /// On a Secret: the hosts that its token may be sent to, comma-separated, each with an optional leading `*.`.
 pub const ALLOWED_HOSTS_ANNOTATION: &str = "keyward.dev/allowed-hosts";
@@ -26,10 +26,10 @@ pub const PLAINTEXT_ANNOTATION: &str = "keyward.dev/plaintext";
 const INVALID: &str = "InvalidUpstream";
 
 /// All Upstreams, judged.
-pub(crate) type Upstreams = BTreeMap<ObjectKey, Judged>;
+pub(crate) type Upstreams = Memo<ObjectKey, Judged>;
 
 /// An Upstream, judged.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Judged {
     pub(crate) generation: Option<i64>,
     /// What rules refer to, or why their requests are refused.
@@ -46,13 +46,14 @@ impl Judged {
         let reason = if self.backend.is_ok() { "InvalidCredential" } else { finding.reason };
         Some((reason, &finding.message))
     }
+
+    /// Whether routes that refer to it are to be judged as before: a new token is no news to them.
+    pub(crate) fn is_same_to_routes(&self, other: &Self) -> bool {
+        self.trouble() == other.trouble() && self.backend.as_ref().err() == other.backend.as_ref().err()
+    }
 }
 
-pub(crate) fn judge_all(index: &Index<'_>, snapshot: &Snapshot) -> Upstreams {
-    snapshot.upstreams.iter().map(|upstream| (ObjectKey::of(&upstream.metadata), judge(index, upstream))).collect()
-}
-
-fn judge(index: &Index<'_>, upstream: &Upstream) -> Judged {
+pub(crate) fn judge(index: &Index<'_>, upstream: &Upstream) -> Judged {
     let mut findings = Findings::default();
     findings.extend(not_understood(upstream));
     let draft = kind_of_provider(upstream).and_then(provider::draft);

@@ -14,7 +14,9 @@ use policy::{Config, Decision, Head, Permit, Reply, Table, decide, normalize_hos
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use translate::{ObjectKey, Route, Settings, Snapshot, Timestamp, Translation, translate};
+use translate::{
+    ConfigChange, Kind, Object, ObjectKey, Problem, Route, Settings, Snapshot, Status, Timestamp, Translation, Translator, translate,
+};
 
 /// What a client sends and what becomes of it.
 #[derive(Debug, Deserialize)]
@@ -116,6 +118,108 @@ fn shuffle<T>(list: &mut [T], seed: u64) {
     }
 }
 
+/// Objects come in any order, go, and come back, and the updates along the way add up to what one translation of the end says.
+#[test]
+fn says_the_same_whatever_the_way_there() {
+    for path in cases() {
+        let (_, snapshot) = load(&path);
+        let expected = translated(&snapshot);
+        for seed in 0..6 {
+            let mut objects: Vec<Object> = snapshot.objects().collect();
+            shuffle(&mut objects, seed);
+            let mut heard = Heard::new(settings());
+            heard.walk(objects, seed);
+            assert_eq!(heard.configs, expected.configs, "{} {seed}", path.display());
+            assert_eq!(heard.statuses(), serde_json::to_value(&expected.statuses).unwrap(), "{} {seed}", path.display());
+            assert_eq!(heard.problems(), sorted(expected.problems.clone()), "{} {seed}", path.display());
+        }
+    }
+}
+
+/// What updates add up to.
+struct Heard {
+    translator: Translator,
+    configs: BTreeMap<ObjectKey, Config>,
+    statuses: BTreeMap<(&'static str, ObjectKey), Status>,
+    problems: BTreeMap<(Kind, ObjectKey), Vec<Problem>>,
+}
+
+impl Heard {
+    fn new(settings: Settings) -> Self {
+        let translator = Translator::new(settings);
+        Self { translator, configs: BTreeMap::new(), statuses: BTreeMap::new(), problems: BTreeMap::new() }
+    }
+
+    fn walk(&mut self, objects: Vec<Object>, seed: u64) {
+        for (nth, object) in objects.iter().cloned().enumerate() {
+            let (kind, key) = object.identity();
+            self.translator.set(object);
+            if (nth as u64 + seed) % 3 != 0 {
+                self.listen();
+            }
+            if (nth as u64 + seed) % 4 == 0 {
+                self.translator.remove(kind, &key);
+                self.listen();
+            }
+        }
+        objects.into_iter().for_each(|object| self.translator.set(object));
+        self.listen();
+        assert!(self.translator.translate().configs.is_empty(), "nothing changed, and yet there is a change");
+    }
+
+    fn listen(&mut self) {
+        let update = self.translator.translate();
+        for (gateway, change) in update.configs {
+            match change {
+                ConfigChange::Gone => drop(self.configs.remove(&gateway)),
+                ConfigChange::Delta { upsert, remove, .. } => {
+                    let config = self.configs.entry(gateway).or_default();
+                    assert!(upsert.into_iter().all(|named| config.put(named)), "something is told that was known");
+                    assert!(remove.iter().all(|name| config.remove(name)), "something is gone that was not there");
+                }
+            }
+        }
+        for (kind, key, status) in update.statuses {
+            let list = match kind {
+                Kind::GatewayClass => "gatewayClasses",
+                Kind::Gateway => "gateways",
+                Kind::HttpRoute => "httpRoutes",
+                Kind::GrpcRoute => "grpcRoutes",
+                _ => "upstreams",
+            };
+            let empty = Status::Route(translate::RouteStatus::default());
+            match status.filter(|status| *status != empty) {
+                Some(status) => drop(self.statuses.insert((list, key), status)),
+                None => drop(self.statuses.remove(&(list, key))),
+            }
+        }
+        self.problems.extend(update.problems);
+    }
+
+    fn statuses(&self) -> Value {
+        let mut all = serde_json::to_value(translate::Statuses::default()).unwrap();
+        for ((list, key), status) in &self.statuses {
+            let (name, status) = match status {
+                Status::GatewayClass(status) => (key.name.clone(), serde_json::to_value(status)),
+                Status::Gateway(status) => (key.to_string(), serde_json::to_value(status)),
+                Status::Route(status) => (key.to_string(), serde_json::to_value(status)),
+                Status::Upstream(status) => (key.to_string(), serde_json::to_value(status)),
+            };
+            all[list][name] = status.unwrap();
+        }
+        all
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        sorted(self.problems.values().flatten().cloned().collect())
+    }
+}
+
+fn sorted(mut problems: Vec<Problem>) -> Vec<Problem> {
+    problems.sort_by_key(|one| (one.kind.clone(), one.namespace.clone(), one.name.clone()));
+    problems
+}
+
 #[test]
 fn shows_no_credential_anywhere() {
     for path in cases() {
@@ -130,8 +234,11 @@ fn shows_no_credential_anywhere() {
 }
 
 fn translated(snapshot: &Snapshot) -> Translation {
-    let settings = Settings { implied_class: Some("keyward".to_owned()), ..Settings::default() };
-    translate(snapshot, &settings, Timestamp::UNIX_EPOCH)
+    translate(snapshot, &settings(), Timestamp::UNIX_EPOCH)
+}
+
+fn settings() -> Settings {
+    Settings { implied_class: Some("keyward".to_owned()), ..Settings::default() }
 }
 
 /// The Gateway that a request is for: a name that the file does not have would make every refusal come true.

@@ -62,7 +62,7 @@ fn resolve(
     // The grant comes before existence: a refusal must not tell whether a foreign Secret exists (GatewaySecretMissingReferenceGrant).
     let from = Referrer { group: GATEWAY_GROUP, kind: "Gateway", namespace: &gateway.namespace };
     let to = Referent { group: "", kind: "Secret", key: &key };
-    if !index.grants.permits(from, to) {
+    if !index.permits(from, to) {
         return Err(("RefNotPermitted", grant::refusal(from, to)));
     }
     let secret = index.secret(&key).ok_or_else(|| (INVALID_REF, format!("Secret {key} does not exist: create it")))?;

@@ -69,6 +69,12 @@ impl Protocol {
 }
 
 impl Listener {
+    /// Whether routes are to be judged as before: a new certificate is no news to them.
+    pub(crate) fn is_same_to_routes(&self, other: &Self) -> bool {
+        let view = |one: &Self| (one.name.clone(), one.port, one.hostname.clone(), one.kinds.clone(), one.served());
+        view(self) == view(other) && self.namespaces == other.namespaces
+    }
+
     /// Whether it is valid, and alone on its port and hostname.
     pub(crate) fn is_sound(&self) -> bool {
         self.findings.first(Aspect::Accepted).is_none() && self.findings.first(Aspect::Conflicted).is_none()

@@ -1,16 +1,14 @@
 //! From a reference to a backend's name. What does not resolve is refused in its share ("requests to this backend MUST … receive a
 //! 500", BackendRef), and said in `ResolvedRefs`.
 
-use std::sync::Arc;
-
 use policy::Reason;
-use policy::config::Backend;
 
 use super::{Compiler, service};
-use crate::ObjectKey;
 use crate::finding::Finding;
 use crate::grant::{self, GATEWAY_GROUP, GLOO_GROUP, Referent, Referrer};
 use crate::model::BackendRef;
+use crate::supply::Source;
+use crate::{Kind, ObjectKey};
 
 /// Why a reference does not resolve.
 #[derive(Debug)]
@@ -21,7 +19,7 @@ pub(super) struct Miss {
 }
 
 impl Compiler<'_, '_> {
-    /// The name of the backend, which is then among the resources; or the reason with which its share is refused.
+    /// The name of the backend, which is then among the sources; or the reason with which its share is refused.
     pub(super) fn resolve(&mut self, reference: &BackendRef, field: &str) -> Result<String, Reason> {
         let found = match (reference.group.as_str(), reference.kind.as_str()) {
             ("", "Service") => self.service(reference),
@@ -44,7 +42,7 @@ impl Compiler<'_, '_> {
         let key = ObjectKey::new(reference.namespace.as_deref().unwrap_or(self.namespace), &reference.name);
         let from = Referrer { group: GATEWAY_GROUP, kind: self.kind.as_str(), namespace: self.namespace };
         let to = Referent { group: &reference.group, kind: &reference.kind, key: &key };
-        match self.index.grants.permits(from, to) {
+        match self.index.permits(from, to) {
             true => Ok(key),
             false => Err(Miss { reason: "RefNotPermitted", message: grant::refusal(from, to) }),
         }
@@ -53,11 +51,7 @@ impl Compiler<'_, '_> {
     fn service(&mut self, reference: &BackendRef) -> Result<String, Miss> {
         let key = self.permitted(reference)?;
         let found = service::find(self.index, &key, reference.port, self.kind)?;
-        let (index, port) = (self.index, found.port);
-        let endpoints = self.resources.endpoints.entry(found.endpoints.clone());
-        endpoints.or_insert_with(|| Arc::new(service::endpoints(index.slices(&key), port)));
-        let backend = Backend::Service { endpoints: found.endpoints, protocol: found.protocol };
-        self.resources.backends.entry(found.name.clone()).or_insert_with(|| Arc::new(backend));
+        self.sources.insert(found.name.clone(), Source::Service { key, port: found.port, protocol: found.protocol });
         Ok(found.name)
     }
 
@@ -66,6 +60,7 @@ impl Compiler<'_, '_> {
     /// the route first.
     fn upstream(&mut self, reference: &BackendRef, field: &str) -> Result<String, Reason> {
         let key = self.permitted(reference).map_err(|miss| self.missed(field, miss))?;
+        self.index.note(Kind::Upstream, &key);
         let Some(upstream) = self.upstreams.get(&key) else {
             let message = format!("Upstream {key} does not exist: create it, or correct the reference");
             return Err(self.missed(field, Miss { reason: "BackendNotFound", message }));
@@ -73,10 +68,9 @@ impl Compiler<'_, '_> {
         if let Some((reason, message)) = upstream.trouble() {
             self.findings.push(Finding::refs(field, reason, format!("Upstream {key}: {message}")));
         }
-        let backend = upstream.backend.clone()?;
+        upstream.backend.as_ref().map_err(|refused| *refused)?;
         let name = format!("Upstream/{key}");
-        self.resources.backends.insert(name.clone(), backend);
-        self.resources.secrets.extend(upstream.secret.clone());
+        self.sources.insert(name.clone(), Source::Upstream(key));
         Ok(name)
     }
 }

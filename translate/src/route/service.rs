@@ -15,16 +15,26 @@ use crate::model::RouteKind;
 
 /// A Service port that can be a backend.
 #[derive(Debug)]
-pub(super) struct Found<'s> {
+pub(super) struct Found {
     /// Of the backend. It has a suffix where the protocol comes from the route's kind, since another kind of route may see it otherwise.
     pub(super) name: String,
-    /// Of the endpoints.
-    pub(super) endpoints: String,
     pub(super) protocol: AppProtocol,
-    pub(super) port: &'s ServicePort,
+    pub(super) port: i64,
 }
 
-pub(super) fn find<'s>(index: &Index<'s>, key: &ObjectKey, port: Option<i64>, kind: RouteKind) -> Result<Found<'s>, Miss> {
+/// Of the endpoints of a Service's port.
+pub(crate) fn endpoints_name(key: &ObjectKey, port: i64) -> String {
+    format!("Service/{key}/{port}")
+}
+
+/// A number may stand for TCP and for UDP, as DNS has it; TCP comes first.
+pub(crate) fn port(service: &Service, number: i64) -> Option<&ServicePort> {
+    let ports = service.spec.as_ref().and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
+    let named = || ports.iter().filter(|one| i64::from(one.port) == number);
+    named().find(|one| is_tcp(one)).or_else(|| named().next())
+}
+
+pub(super) fn find(index: &Index<'_>, key: &ObjectKey, number: Option<i64>, kind: RouteKind) -> Result<Found, Miss> {
     let miss = |reason, message| Err(Miss { reason, message });
     let Some(service) = index.service(key) else {
         return miss("BackendNotFound", format!("Service {key} does not exist: create it, or correct the reference"));
@@ -36,23 +46,20 @@ pub(super) fn find<'s>(index: &Index<'s>, key: &ObjectKey, port: Option<i64>, ki
             format!("Service {key} is of type ExternalName, which is not served (CVE-2021-25740): give it endpoints"),
         );
     }
-    let Some(port) = port else {
+    let Some(number) = number else {
         return miss("BackendNotFound", format!("the reference to Service {key} needs a port: add one of its ports"));
     };
-    let ports = service.spec.as_ref().and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
-    // A number may stand for TCP and for UDP, as DNS has it.
-    let named = || ports.iter().filter(|one| i64::from(one.port) == port);
-    let Some(found) = named().find(|one| is_tcp(one)).or_else(|| named().next()) else {
-        return miss("BackendNotFound", format!("Service {key} has no port {port}: correct the reference"));
+    let Some(found) = port(service, number) else {
+        return miss("BackendNotFound", format!("Service {key} has no port {number}: correct the reference"));
     };
     if !is_tcp(found) {
-        return miss("UnsupportedProtocol", format!("port {port} of Service {key} is not of protocol TCP, which HTTP needs"));
+        return miss("UnsupportedProtocol", format!("port {number} of Service {key} is not of protocol TCP, which HTTP needs"));
     }
-    let endpoints = format!("Service/{key}/{port}");
+    let endpoints = endpoints_name(key, number);
     let (protocol, by_kind) = protocol(found.app_protocol.as_deref(), kind)
-        .map_err(|what| Miss { reason: "UnsupportedProtocol", message: format!("port {port} of Service {key} {what}") })?;
-    let name = if by_kind { format!("{endpoints}/h2c") } else { endpoints.clone() };
-    Ok(Found { name, endpoints, protocol, port: found })
+        .map_err(|what| Miss { reason: "UnsupportedProtocol", message: format!("port {number} of Service {key} {what}") })?;
+    let name = if by_kind { format!("{endpoints}/h2c") } else { endpoints };
+    Ok(Found { name, protocol, port: number })
 }
 
 fn is_tcp(port: &ServicePort) -> bool {
@@ -81,7 +88,7 @@ fn protocol(app_protocol: Option<&str>, kind: RouteKind) -> Result<(AppProtocol,
 }
 
 /// The ready addresses of a port, sorted, each once. Slices that the API server filled and slices written by hand look the same.
-pub(super) fn endpoints(slices: &[&EndpointSlice], port: &ServicePort) -> Endpoints {
+pub(crate) fn endpoints(slices: &[&EndpointSlice], port: &ServicePort) -> Endpoints {
     let addresses: BTreeSet<SocketAddr> = slices.iter().flat_map(|slice| addresses(slice, port)).collect();
     Endpoints { addresses: addresses.into_iter().collect() }
 }

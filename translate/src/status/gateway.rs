@@ -1,26 +1,27 @@
 //! Statuses of Gateways and their listeners.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::jiff::Timestamp;
 
-use super::{GatewayStatus, ListenerStatus, RouteGroupKind, Stamp, World};
-use crate::ObjectKey;
-use crate::attach::Attachments;
+use super::programmed::missing;
+use super::{GatewayStatus, ListenerStatus, RouteGroupKind, Stamp};
+use crate::Proxies;
 use crate::finding::Aspect;
 use crate::gateway::{Gateway, Listener};
 use crate::grant::GATEWAY_GROUP;
 
-pub(super) fn statuses(world: &World<'_>, attachments: &Attachments) -> BTreeMap<ObjectKey, GatewayStatus> {
-    let status = |(key, gateway): (&ObjectKey, &Gateway)| {
-        let stamp = Stamp { now: world.now, generation: gateway.generation };
-        let listener = |one| listener_status(stamp, gateway, one, attachments.count(key, name(one)));
-        let listeners = gateway.listeners.iter().map(listener).collect();
-        let missing = world.facts.missing(key, gateway);
-        let conditions = vec![accepted(stamp, gateway), programmed(stamp, gateway, missing)];
-        (key.clone(), GatewayStatus { conditions, addresses: gateway.addresses.clone().unwrap_or_default(), listeners })
-    };
-    world.gateways.ours.iter().map(status).collect()
+/// `attached` counts the routes of a listener; `digest` is of what the Gateway's proxies are to have.
+pub(crate) fn gateway_status(
+    gateway: &Gateway,
+    attached: impl Fn(&str) -> i32,
+    proxies: Option<&Proxies>,
+    digest: Option<&String>,
+    now: Timestamp,
+) -> GatewayStatus {
+    let stamp = Stamp { now, generation: gateway.generation };
+    let listeners = gateway.listeners.iter().map(|one| listener_status(stamp, gateway, one, attached(name(one)))).collect();
+    let conditions = vec![accepted(stamp, gateway), programmed(stamp, gateway, missing(gateway, proxies, digest))];
+    GatewayStatus { conditions, addresses: gateway.addresses.clone().unwrap_or_default(), listeners }
 }
 
 fn name(listener: &Listener) -> &str {
@@ -30,7 +31,7 @@ fn name(listener: &Listener) -> &str {
 /// With some listeners invalid the Gateway is accepted all the same, with a reason that says so (`GatewayReasonListenersNotValid`).
 fn accepted(stamp: Stamp, gateway: &Gateway) -> Condition {
     let invalid: Vec<&str> = gateway.listeners.iter().filter(|listener| !listener.is_sound()).map(name).collect();
-    if gateway.findings.first(Aspect::Accepted).is_some() || (invalid.is_empty() && !gateway.listeners.is_empty()) {
+    if !gateway.is_accepted() || (invalid.is_empty() && !gateway.listeners.is_empty()) {
         return stamp.judged(&gateway.findings, Aspect::Accepted);
     }
     let any_valid = invalid.len() < gateway.listeners.len();
@@ -86,7 +87,7 @@ fn conflicted(stamp: Stamp, listener: &Listener) -> Condition {
 }
 
 fn listener_programmed(stamp: Stamp, gateway: &Gateway, listener: &Listener) -> Condition {
-    match gateway.findings.first(Aspect::Accepted).is_none() && listener.served().is_some() {
+    match gateway.is_accepted() && listener.served().is_some() {
         true => stamp.condition("Programmed", true, "Programmed", ""),
         false => match listener.findings.first(Aspect::Conflicted) {
             Some(conflict) => stamp.condition("Programmed", false, conflict.reason, conflict.message.clone()),

@@ -1,41 +1,27 @@
 //! `Programmed`: in a cluster it is a fact. "The Listeners … have been configured in the data plane" only once every ready proxy has
 //! acknowledged them.
 
-use std::collections::BTreeMap;
-
 use policy::Config;
 use policy::wire::{Named, Resource, encode_one};
 use sha2::{Digest, Sha256};
 
+use crate::Proxies;
 use crate::gateway::Gateway;
-use crate::{ObjectKey, Proxies};
 
-/// What the data plane says, against what it should say.
-pub(crate) struct Facts<'f> {
-    digests: BTreeMap<&'f ObjectKey, String>,
-    proxies: &'f BTreeMap<ObjectKey, Proxies>,
-}
-
-impl<'f> Facts<'f> {
-    pub(crate) fn of(configs: &'f BTreeMap<ObjectKey, Config>, proxies: &'f BTreeMap<ObjectKey, Proxies>) -> Self {
-        Self { digests: configs.iter().map(|(key, config)| (key, digest(config))).collect(), proxies }
+/// Why a Gateway is not programmed yet: reason and message. Without a cluster, what can be served is served.
+pub(super) fn missing(gateway: &Gateway, proxies: Option<&Proxies>, digest: Option<&String>) -> Option<(&'static str, String)> {
+    let addresses = gateway.addresses.as_ref()?;
+    if addresses.is_empty() {
+        let message = "no address has been assigned to the Gateway's Service yet: does the cluster have a load balancer?";
+        return Some(("AddressNotAssigned", message.to_owned()));
     }
-
-    /// Why a Gateway is not programmed yet: reason and message. Without a cluster, what can be served is served.
-    pub(super) fn missing(&self, key: &ObjectKey, gateway: &Gateway) -> Option<(&'static str, String)> {
-        let addresses = gateway.addresses.as_ref()?;
-        if addresses.is_empty() {
-            let message = "no address has been assigned to the Gateway's Service yet: does the cluster have a load balancer?";
-            return Some(("AddressNotAssigned", message.to_owned()));
-        }
-        let nobody = Proxies::default();
-        let (proxies, digest) = (self.proxies.get(key).unwrap_or(&nobody), self.digests.get(key));
-        let current = proxies.ready.iter().filter(|pod| proxies.acked.get(*pod) == digest).count();
-        match proxies.ready.len() {
-            0 => Some(("Pending", "no proxy is ready yet: see the pods of the Gateway's Deployment".to_owned())),
-            ready if current < ready => Some(("Pending", format!("{current} of {ready} ready proxies have the current listeners"))),
-            _ => None,
-        }
+    let nobody = Proxies::default();
+    let proxies = proxies.unwrap_or(&nobody);
+    let current = proxies.ready.iter().filter(|pod| proxies.acked.get(*pod) == digest).count();
+    match proxies.ready.len() {
+        0 => Some(("Pending", "no proxy is ready yet: see the pods of the Gateway's Deployment".to_owned())),
+        ready if current < ready => Some(("Pending", format!("{current} of {ready} ready proxies have the current listeners"))),
+        _ => None,
     }
 }
 

@@ -1,38 +1,31 @@
 //! Statuses of routes: one entry per parent of ours.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::jiff::Timestamp;
 
-use super::{RouteParentStatus, RouteStatus, Stamp, World};
-use crate::ObjectKey;
-use crate::attach::{Attachments, Parent};
-use crate::finding::{Aspect, UNSUPPORTED_VALUE};
-use crate::model::RouteKind;
+use super::{RouteParentStatus, RouteStatus, Stamp};
+use crate::finding::{Aspect, Finding, UNSUPPORTED_VALUE};
+use crate::model::ParentRef;
 use crate::route::{CompiledRoute, Refused, Validity};
 
-pub(super) fn statuses(
-    world: &World<'_>,
-    kind: RouteKind,
-    routes: &[CompiledRoute],
-    attachments: &Attachments,
-) -> BTreeMap<ObjectKey, RouteStatus> {
-    let with_parents = routes.iter().zip(&attachments.parents).filter(|(route, parents)| route.route.kind == kind && !parents.is_empty());
-    let status = |(route, parents): (&CompiledRoute, &Vec<Parent>)| {
-        let parents = parents.iter().map(|one| parent(world, route, one)).collect();
-        (route.route.key.clone(), RouteStatus { parents })
+/// How a route stands with one of its parents.
+pub(crate) struct Standing<'r> {
+    pub(crate) reference: &'r ParentRef,
+    /// Why the route is not on it.
+    pub(crate) finding: Option<&'r Finding>,
+}
+
+pub(crate) fn route_status(route: &CompiledRoute, parents: &[Standing<'_>], controller: &str, now: Timestamp) -> RouteStatus {
+    let stamp = Stamp { now, generation: route.route.generation };
+    let parent = |parent: &Standing<'_>| {
+        let mut conditions = vec![accepted(stamp, route, parent), stamp.judged(&route.findings, Aspect::ResolvedRefs)];
+        conditions.extend(partially_invalid(stamp, route, parent));
+        RouteParentStatus { parent_ref: parent.reference.clone(), controller_name: controller.to_owned(), conditions }
     };
-    with_parents.map(status).collect()
+    RouteStatus { parents: parents.iter().map(parent).collect() }
 }
 
-fn parent(world: &World<'_>, route: &CompiledRoute, parent: &Parent) -> RouteParentStatus {
-    let stamp = Stamp { now: world.now, generation: route.route.generation };
-    let mut conditions = vec![accepted(stamp, route, parent), stamp.judged(&route.findings, Aspect::ResolvedRefs)];
-    conditions.extend(partially_invalid(stamp, route, parent));
-    RouteParentStatus { parent_ref: parent.reference.clone(), controller_name: world.settings.controller_name.clone(), conditions }
-}
-
-fn accepted(stamp: Stamp, route: &CompiledRoute, parent: &Parent) -> Condition {
+fn accepted(stamp: Stamp, route: &CompiledRoute, parent: &Standing<'_>) -> Condition {
     match (&parent.finding, route.validity()) {
         (Some(finding), _) => stamp.condition("Accepted", false, finding.reason, finding.message.clone()),
         (None, Validity::None) => stamp.judged(&route.findings, Aspect::Accepted),
@@ -42,7 +35,7 @@ fn accepted(stamp: Stamp, route: &CompiledRoute, parent: &Parent) -> Condition {
 
 /// "The message for this condition MUST start with the prefix "Dropped Rule" … In this state, the "Accepted" condition MUST be set to
 /// "True""; "this condition MUST NOT be set if a Route is fully valid, fully invalid, or not accepted" (RouteConditionPartiallyInvalid).
-fn partially_invalid(stamp: Stamp, route: &CompiledRoute, parent: &Parent) -> Option<Condition> {
+fn partially_invalid(stamp: Stamp, route: &CompiledRoute, parent: &Standing<'_>) -> Option<Condition> {
     if parent.finding.is_some() || route.validity() != Validity::Some {
         return None;
     }

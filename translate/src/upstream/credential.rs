@@ -125,7 +125,7 @@ fn find(index: &Index<'_>, reference: &SecretRef, place: Place<'_>) -> Result<Fo
 fn permitted(index: &Index<'_>, key: &ObjectKey, place: Place<'_>) -> Result<(), Miss> {
     let from = Referrer { group: GLOO_GROUP, kind: "Upstream", namespace: &place.upstream.namespace };
     let to = Referent { group: "", kind: "Secret", key };
-    match index.grants.permits(from, to) {
+    match index.permits(from, to) {
         true => Ok(()),
         false => Err(Miss { refuse: Reason::SecretNotPermitted, reason: "RefNotPermitted", message: grant::refusal(from, to) }),
     }

@@ -11,7 +11,7 @@ use crate::model::RouteKind;
 
 /// The hosts of one listener that accepted routes have.
 #[derive(Debug, Default)]
-pub(super) struct Claims<'r> {
+pub(crate) struct Claims<'r> {
     http: Hosts<'r>,
     grpc: Hosts<'r>,
 }
@@ -32,7 +32,7 @@ struct Hosts<'r> {
 
 impl<'r> Claims<'r> {
     /// The route of the other kind that has one of `hosts`; `None` among them stands for all hosts.
-    pub(super) fn rival<'h>(
+    pub(crate) fn rival<'h>(
         &self,
         kind: RouteKind,
         mut hosts: impl Iterator<Item = Option<&'h Hostname>>,
@@ -45,7 +45,7 @@ impl<'r> Claims<'r> {
     }
 
     /// Notes that a route has `hosts`. Whoever comes first keeps them.
-    pub(super) fn take<'h>(&mut self, kind: RouteKind, owner: &'r ObjectKey, hosts: impl Iterator<Item = Option<&'h Hostname>>) {
+    pub(crate) fn take<'h>(&mut self, kind: RouteKind, owner: &'r ObjectKey, hosts: impl Iterator<Item = Option<&'h Hostname>>) {
         let own = match kind {
             RouteKind::Http => &mut self.http,
             RouteKind::Grpc => &mut self.grpc,

@@ -1,0 +1,163 @@
+//! Everything that exists, by kind and name. It says what a change touches; it judges nothing. Not printable: it holds Secrets.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use gateway_api::experimental::gatewayclasses::GatewayClass;
+use gateway_api::experimental::gateways::Gateway;
+use gateway_api::experimental::referencegrants::ReferenceGrant;
+use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+
+use crate::model::RouteId;
+use crate::{Kind, Object, ObjectKey, Route};
+
+/// The label that ties an EndpointSlice to its Service.
+const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+
+/// Something that a judgement can look at. An EndpointSlice stands under its Service, a ReferenceGrant under its namespace alone, and
+/// cluster-scoped kinds have no namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Dep(pub(crate) Kind, pub(crate) ObjectKey);
+
+impl Dep {
+    /// The grants of a namespace.
+    pub(crate) fn grants(namespace: &str) -> Self {
+        Self(Kind::ReferenceGrant, ObjectKey::new(namespace, ""))
+    }
+
+    /// A Namespace.
+    pub(crate) fn namespace(name: &str) -> Self {
+        Self(Kind::Namespace, ObjectKey::new("", name))
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Objects {
+    pub(crate) classes: BTreeMap<ObjectKey, Arc<GatewayClass>>,
+    pub(crate) gateways: BTreeMap<ObjectKey, Arc<Gateway>>,
+    pub(crate) routes: BTreeMap<RouteId, Arc<Route>>,
+    pub(crate) upstreams: BTreeMap<ObjectKey, Arc<crds::Upstream>>,
+    pub(crate) parameters: BTreeMap<ObjectKey, Arc<crds::GatewayParameters>>,
+    pub(crate) namespaces: BTreeMap<ObjectKey, Arc<Namespace>>,
+    pub(crate) services: BTreeMap<ObjectKey, Arc<Service>>,
+    pub(crate) secrets: BTreeMap<ObjectKey, Arc<Secret>>,
+    grants: BTreeMap<ObjectKey, Arc<ReferenceGrant>>,
+    slices: BTreeMap<ObjectKey, Arc<EndpointSlice>>,
+    /// Names of slices, by the Service that they are of.
+    slices_of: BTreeMap<ObjectKey, BTreeSet<String>>,
+}
+
+impl Objects {
+    /// Adds or replaces an object. Gives what that touches: nothing, if it says what it said.
+    pub(crate) fn set(&mut self, object: Object) -> Vec<Dep> {
+        let (kind, key) = object.identity();
+        let changed = match object {
+            Object::GatewayClass(one) => replace(&mut self.classes, &key, one),
+            Object::Gateway(one) => replace(&mut self.gateways, &key, one),
+            Object::ReferenceGrant(one) => replace(&mut self.grants, &key, one),
+            Object::Namespace(one) => replace(&mut self.namespaces, &key, one),
+            Object::Service(one) => replace(&mut self.services, &key, one),
+            Object::Secret(one) => replace(&mut self.secrets, &key, one),
+            Object::Upstream(one) => replace(&mut self.upstreams, &key, one),
+            Object::GatewayParameters(one) => replace(&mut self.parameters, &key, one),
+            Object::Route(one) => {
+                self.routes.insert(one.id(), one);
+                true
+            }
+            Object::EndpointSlice(one) => return self.set_slice(&key, one),
+        };
+        if changed { vec![dep(kind, key)] } else { Vec::new() }
+    }
+
+    /// An object is gone. Gives what that touches.
+    pub(crate) fn remove(&mut self, kind: Kind, key: &ObjectKey) -> Vec<Dep> {
+        let was_there = match kind {
+            Kind::GatewayClass => self.classes.remove(key).is_some(),
+            Kind::Gateway => self.gateways.remove(key).is_some(),
+            Kind::HttpRoute | Kind::GrpcRoute => self.routes.remove(&RouteId::new(kind, key)).is_some(),
+            Kind::ReferenceGrant => self.grants.remove(key).is_some(),
+            Kind::Namespace => self.namespaces.remove(key).is_some(),
+            Kind::Service => self.services.remove(key).is_some(),
+            Kind::Secret => self.secrets.remove(key).is_some(),
+            Kind::Upstream => self.upstreams.remove(key).is_some(),
+            Kind::GatewayParameters => self.parameters.remove(key).is_some(),
+            Kind::EndpointSlice => return self.remove_slice(key).into_iter().collect(),
+        };
+        if was_there { vec![dep(kind, key.clone())] } else { Vec::new() }
+    }
+
+    /// How many objects of a kind there are.
+    pub(crate) fn count(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::GatewayClass => self.classes.len(),
+            Kind::Gateway => self.gateways.len(),
+            Kind::HttpRoute | Kind::GrpcRoute => self.routes.keys().filter(|id| id.kind() == kind).count(),
+            Kind::ReferenceGrant => self.grants.len(),
+            Kind::Namespace => self.namespaces.len(),
+            Kind::Service => self.services.len(),
+            Kind::Secret => self.secrets.len(),
+            Kind::Upstream => self.upstreams.len(),
+            Kind::GatewayParameters => self.parameters.len(),
+            Kind::EndpointSlice => self.slices.len(),
+        }
+    }
+
+    /// The slices of a Service.
+    pub(crate) fn slices(&self, service: &ObjectKey) -> Vec<&EndpointSlice> {
+        let names = self.slices_of.get(service).into_iter().flatten();
+        names.filter_map(|name| self.slices.get(&ObjectKey::new(&service.namespace, name))).map(|slice| &**slice).collect()
+    }
+
+    /// The grants of a namespace.
+    pub(crate) fn grants<'o>(&'o self, namespace: &'o str) -> impl Iterator<Item = &'o ReferenceGrant> {
+        let first = ObjectKey::new(namespace, "");
+        self.grants.range(first..).take_while(move |(key, _)| key.namespace == namespace).map(|(_, grant)| &**grant)
+    }
+
+    /// A slice may say that it is of another Service than before.
+    fn set_slice(&mut self, key: &ObjectKey, slice: Arc<EndpointSlice>) -> Vec<Dep> {
+        if self.slices.get(key) == Some(&slice) {
+            return Vec::new();
+        }
+        let before = self.remove_slice(key);
+        let now = service_of(key, &slice);
+        if let Some(service) = &now {
+            self.slices_of.entry(service.clone()).or_default().insert(key.name.clone());
+        }
+        self.slices.insert(key.clone(), slice);
+        before.into_iter().chain(now.map(|service| Dep(Kind::EndpointSlice, service))).collect()
+    }
+
+    fn remove_slice(&mut self, key: &ObjectKey) -> Option<Dep> {
+        let slice = self.slices.remove(key)?;
+        let service = service_of(key, &slice)?;
+        if let Some(names) = self.slices_of.get_mut(&service) {
+            names.remove(&key.name);
+            if names.is_empty() {
+                self.slices_of.remove(&service);
+            }
+        }
+        Some(Dep(Kind::EndpointSlice, service))
+    }
+}
+
+fn replace<T: PartialEq>(map: &mut BTreeMap<ObjectKey, Arc<T>>, key: &ObjectKey, object: Arc<T>) -> bool {
+    let same = map.get(key) == Some(&object);
+    if !same {
+        map.insert(key.clone(), object);
+    }
+    !same
+}
+
+fn dep(kind: Kind, key: ObjectKey) -> Dep {
+    match kind {
+        Kind::ReferenceGrant => Dep::grants(&key.namespace),
+        _ => Dep(kind, key),
+    }
+}
+
+fn service_of(key: &ObjectKey, slice: &EndpointSlice) -> Option<ObjectKey> {
+    let name = slice.metadata.labels.as_ref()?.get(SERVICE_NAME_LABEL)?;
+    Some(ObjectKey::new(&key.namespace, name))
+}

@@ -1,0 +1,201 @@
+//! What one Gateway's proxies are to have: its listeners, the rules attached to them, and only what those refer to, so that a proxy holds no
+//! Secret that its Gateway does not use. It is kept piece by piece, and remembers what differs from what was told last.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use policy::Config;
+use policy::config::{Attachment, Listener, Protocol, Rule, Secret};
+use policy::wire::{Named, Resource};
+
+use crate::ConfigChange;
+use crate::attach::Served;
+use crate::gateway::{self, Gateway};
+use crate::model::RouteId;
+use crate::route::CompiledRoute;
+use crate::status::digest;
+use crate::supply::{Bundle, Supply};
+
+#[derive(Default)]
+pub(crate) struct Serving {
+    config: Config,
+    /// By name on the wire; `None`: gone.
+    changes: BTreeMap<String, Option<Named>>,
+    told: bool,
+    /// Of listeners and certificates.
+    digest: String,
+    /// Names of listeners that take rules, and of what listeners brought with them.
+    open: BTreeSet<String>,
+    listening: BTreeSet<String>,
+    rules: BTreeMap<RouteId, BTreeSet<String>>,
+    /// Backends, each with the number of times that rules refer to it.
+    uses: BTreeMap<String, usize>,
+    unsettled: BTreeSet<String>,
+    bundles: BTreeMap<String, Bundle>,
+    /// Endpoints and tokens by name on the wire, each with the number of backends that refer to it.
+    below: BTreeMap<String, usize>,
+}
+
+impl Serving {
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(crate) fn digest(&self) -> &String {
+        &self.digest
+    }
+
+    /// What differs from the last call.
+    pub(crate) fn take_change(&mut self) -> Option<ConfigChange> {
+        let changes = std::mem::take(&mut self.changes);
+        if self.told && changes.is_empty() {
+            return None;
+        }
+        self.told = true;
+        let (mut upsert, mut remove) = (Vec::new(), Vec::new());
+        for (name, change) in changes {
+            match change {
+                Some(named) => upsert.push(named),
+                None => remove.push(name),
+            }
+        }
+        Some(ConfigChange::Delta { upsert, remove, listeners_digest: self.digest.clone() })
+    }
+
+    /// Takes over the Gateway's listeners and their certificates.
+    pub(crate) fn listen(&mut self, gateway: &Gateway) {
+        let mut wanted: BTreeMap<String, Named> = BTreeMap::new();
+        let mut add = |name: &str, resource: Resource| {
+            let named = Named { name: name.to_owned(), resource };
+            wanted.entry(named.xds_name()).or_insert(named);
+        };
+        for (listener, protocol) in gateway.served() {
+            for (name, certificate) in &listener.certificates {
+                add(name, Resource::Secret(Arc::new(certificate.clone())));
+            }
+            compiled(listener, protocol, &listener.certificates).into_iter().for_each(|one| add(&listener.name, Resource::Listener(one)));
+        }
+        self.open = gateway.served().map(|(listener, _)| listener.name.clone()).collect();
+        // After those that are served: a closed listener takes nobody's name.
+        for (listener, protocol) in gateway.closed() {
+            compiled(listener, protocol, &[]).into_iter().for_each(|one| add(&listener.name, Resource::Listener(one)));
+        }
+        let before = std::mem::replace(&mut self.listening, wanted.keys().cloned().collect());
+        for gone in before.iter().filter(|name| !wanted.contains_key(*name)) {
+            self.remove(gone);
+        }
+        wanted.into_values().for_each(|named| self.put(named));
+        self.digest = digest(&self.config);
+    }
+
+    /// Takes over a route's rules, as far as its listeners are served; `None`: it has none here.
+    pub(crate) fn place(&mut self, id: &RouteId, route: Option<(&CompiledRoute, &Served)>) {
+        let rules = route.map(|(route, served)| self.attached(route, served)).unwrap_or_default();
+        let now: BTreeSet<String> = rules.iter().map(|(name, _)| name.clone()).collect();
+        let before = match now.is_empty() {
+            true => self.rules.remove(id),
+            false => self.rules.insert(id.clone(), now.clone()),
+        };
+        let before = before.unwrap_or_default();
+        for name in &before {
+            if let Some(rule) = self.config.rules.get(name).cloned() {
+                backends(&rule).into_iter().for_each(|backend| self.count(backend, false));
+            }
+        }
+        for gone in before.difference(&now) {
+            self.remove(&format!("{}/{gone}", policy::wire::RULE));
+        }
+        for (name, rule) in rules {
+            backends(&rule).into_iter().for_each(|backend| self.count(backend, true));
+            self.put(Named { name, resource: Resource::Rule(rule) });
+        }
+    }
+
+    /// Takes over what its rules refer to, where that changed.
+    pub(crate) fn supply(&mut self, supply: &Supply, changed: &BTreeSet<String>) {
+        let mut names = std::mem::take(&mut self.unsettled);
+        names.extend(changed.iter().filter(|name| self.uses.contains_key(*name)).cloned());
+        for name in names {
+            let wanted = supply.get(&name).filter(|_| self.uses.contains_key(&name)).cloned();
+            self.set_bundle(name, wanted);
+        }
+    }
+
+    fn attached(&self, route: &CompiledRoute, served: &Served) -> Vec<(String, Arc<Rule>)> {
+        let served = served.iter().filter(|(listener, _)| self.open.contains(*listener));
+        let served: Vec<Attachment> =
+            served.map(|(listener, hosts)| Attachment { listener: listener.clone(), hosts: hosts.clone() }).collect();
+        let rules = route.rules.iter().filter(|_| !served.is_empty());
+        rules
+            .map(|rule| {
+                let name = format!("{}/{}/{}", route.route.kind.as_str(), route.route.key, rule.index);
+                (name, Arc::new(Rule { attachments: served.clone(), ..rule.clone() }))
+            })
+            .collect()
+    }
+
+    fn count(&mut self, backend: &str, more: bool) {
+        self.unsettled.insert(backend.to_owned());
+        let uses = self.uses.entry(backend.to_owned()).or_default();
+        *uses = if more { *uses + 1 } else { uses.saturating_sub(1) };
+        if *uses == 0 {
+            self.uses.remove(backend);
+        }
+    }
+
+    fn set_bundle(&mut self, name: String, wanted: Option<Bundle>) {
+        if self.bundles.get(&name) == wanted.as_ref() {
+            return;
+        }
+        let before = match &wanted {
+            Some(bundle) => self.bundles.insert(name.clone(), bundle.clone()),
+            None => self.bundles.remove(&name),
+        };
+        match wanted {
+            Some(Bundle { backend, below }) => {
+                below.into_iter().for_each(|below| self.refer(below));
+                self.put(Named { name, resource: Resource::Backend(backend) });
+            }
+            None => self.remove(&format!("{}/{name}", policy::wire::BACKEND)),
+        }
+        before.and_then(|before| before.below).into_iter().for_each(|below| self.unrefer(&below.xds_name()));
+    }
+
+    fn refer(&mut self, below: Named) {
+        *self.below.entry(below.xds_name()).or_default() += 1;
+        self.put(below);
+    }
+
+    fn unrefer(&mut self, name: &str) {
+        let Some(users) = self.below.get_mut(name) else { return };
+        *users -= 1;
+        if *users == 0 {
+            self.below.remove(name);
+            self.remove(name);
+        }
+    }
+
+    fn put(&mut self, named: Named) {
+        if self.config.put(named.clone()) {
+            self.changes.insert(named.xds_name(), Some(named));
+        }
+    }
+
+    fn remove(&mut self, name: &str) {
+        if self.config.remove(name) {
+            self.changes.insert(name.to_owned(), None);
+        }
+    }
+}
+
+fn compiled(listener: &gateway::Listener, protocol: Protocol, certificates: &[(String, Secret)]) -> Option<Arc<Listener>> {
+    let (port, hostname) = (u16::try_from(listener.port).ok()?, listener.hostname.clone().ok()?);
+    let certificates = certificates.iter().map(|(name, _)| name.clone()).collect();
+    Some(Arc::new(Listener { port, protocol, hostname, certificates }))
+}
+
+fn backends(rule: &Rule) -> Vec<&str> {
+    let own = rule.backends.iter().filter_map(|one| one.backend.as_deref().ok());
+    let filters = std::iter::once(&rule.filters).chain(rule.backends.iter().map(|one| &one.filters));
+    own.chain(filters.flat_map(|filters| &filters.mirrors).map(|mirror| mirror.backend.as_str())).collect()
+}

@@ -1,0 +1,133 @@
+//! What was said last, and what differs since.
+
+use std::collections::BTreeMap;
+
+use policy::wire::Named;
+
+use crate::finding::Problem;
+use crate::infra::Infra;
+use crate::status::{GatewayClassStatus, GatewayStatus, RouteStatus, Statuses, UpstreamStatus};
+use crate::{Kind, ObjectKey};
+
+/// What differs from the last translation.
+#[derive(Default)]
+pub struct Update {
+    /// By Gateway.
+    pub configs: BTreeMap<ObjectKey, ConfigChange>,
+    /// What each object's status is to say; `None`: the object is not ours any more. Times are all the same: whoever writes sets them.
+    pub statuses: Vec<(Kind, ObjectKey, Option<Status>)>,
+    /// What runs for each Gateway; `None`: nothing any more.
+    pub infra: BTreeMap<ObjectKey, Option<Infra>>,
+    /// Objects whose problems are others than before; none: all is well.
+    pub problems: BTreeMap<(Kind, ObjectKey), Vec<Problem>>,
+}
+
+/// A change of one Gateway's configuration.
+pub enum ConfigChange {
+    /// It has none any more.
+    Gone,
+    /// It has this now.
+    Delta {
+        /// New or changed resources.
+        upsert: Vec<Named>,
+        /// `kind/name` of those that are no more.
+        remove: Vec<String>,
+        /// Of its listeners and certificates.
+        listeners_digest: String,
+    },
+}
+
+/// The status of an object of ours.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the API's own names")]
+pub enum Status {
+    GatewayClass(GatewayClassStatus),
+    Gateway(GatewayStatus),
+    Route(RouteStatus),
+    Upstream(UpstreamStatus),
+}
+
+/// Kind and key of an object.
+type Id = (Kind, ObjectKey);
+
+/// What was said last of each object.
+#[derive(Default)]
+pub(crate) struct Told {
+    statuses: BTreeMap<Id, Status>,
+    problems: BTreeMap<Id, Vec<Problem>>,
+    infra: BTreeMap<ObjectKey, Infra>,
+    update: Update,
+}
+
+impl Told {
+    /// What differs since the last call.
+    pub(crate) fn take_update(&mut self) -> Update {
+        std::mem::take(&mut self.update)
+    }
+
+    pub(crate) fn config(&mut self, gateway: &ObjectKey, change: ConfigChange) {
+        self.update.configs.insert(gateway.clone(), change);
+    }
+
+    /// `None`: the object is not ours any more.
+    pub(crate) fn status(&mut self, kind: Kind, key: &ObjectKey, status: Option<Status>) {
+        if replace(&mut self.statuses, (kind, key.clone()), status.clone()) {
+            // A route that lost its last parent of ours says so; one that is gone does not, and whoever writes knows which it is.
+            let route = matches!(kind, Kind::HttpRoute | Kind::GrpcRoute);
+            let status = status.or_else(|| route.then(|| Status::Route(RouteStatus::default())));
+            self.update.statuses.push((kind, key.clone(), status));
+        }
+    }
+
+    pub(crate) fn problems(&mut self, kind: Kind, key: &ObjectKey, problems: Vec<Problem>) {
+        let some = (!problems.is_empty()).then(|| problems.clone());
+        if replace(&mut self.problems, (kind, key.clone()), some) {
+            self.update.problems.insert((kind, key.clone()), problems);
+        }
+    }
+
+    /// `None`: nothing runs for it any more.
+    pub(crate) fn infra(&mut self, gateway: &ObjectKey, infra: Option<Infra>) {
+        if replace(&mut self.infra, gateway.clone(), infra.clone()) {
+            self.update.infra.insert(gateway.clone(), infra);
+        }
+    }
+
+    pub(crate) fn all_infra(&self) -> BTreeMap<ObjectKey, Infra> {
+        self.infra.clone()
+    }
+
+    /// Sorted by object; within one, in the order in which they were found.
+    pub(crate) fn all_problems(&self) -> Vec<Problem> {
+        let mut all: Vec<Problem> = self.problems.values().flatten().cloned().collect();
+        all.sort_by(|a, b| (&a.kind, &a.namespace, &a.name).cmp(&(&b.kind, &b.namespace, &b.name)));
+        all
+    }
+
+    pub(crate) fn all_statuses(&self) -> Statuses {
+        let mut all = Statuses::default();
+        for ((kind, key), status) in &self.statuses {
+            let key = key.clone();
+            match status.clone() {
+                Status::GatewayClass(status) => drop(all.gateway_classes.insert(key.name, status)),
+                Status::Gateway(status) => drop(all.gateways.insert(key, status)),
+                Status::Route(status) if *kind == Kind::HttpRoute => drop(all.http_routes.insert(key, status)),
+                Status::Route(status) => drop(all.grpc_routes.insert(key, status)),
+                Status::Upstream(status) => drop(all.upstreams.insert(key, status)),
+            }
+        }
+        all
+    }
+}
+
+/// Sets or drops a value; gives whether that changes anything.
+fn replace<K: Ord, V: PartialEq>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) -> bool {
+    if map.get(&key) == value.as_ref() {
+        return false;
+    }
+    match value {
+        Some(value) => drop(map.insert(key, value)),
+        None => drop(map.remove(&key)),
+    }
+    true
+}
