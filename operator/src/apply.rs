@@ -1,13 +1,17 @@
 //! Infrastructure writes: each Gateway's Deployment, Service and what goes with them, by server-side apply, when something differs from what
-//! was applied. Deleting a Gateway needs nothing: its objects have it as owner.
+//! was applied. Deleting a Gateway needs nothing: its objects have it as owner. An object of the same name that is somebody else's is left
+//! alone, and so is everything of a Gateway that nothing was said about yet.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
+
 use futures::StreamExt;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::core::ApiResource;
 use kube::{Api, Client};
 use parking_lot::Mutex;
@@ -26,7 +30,9 @@ const APPLIED: &str = "keyward.dev/applied";
 /// The label on everything that is applied.
 pub(crate) const MANAGED_BY: &str = "app.kubernetes.io/managed-by=keyward";
 const WRITERS: usize = 4;
-const RETRY: Duration = Duration::from_secs(1);
+/// The first pause after a failure, and the longest: each is twice the one before.
+const RETRY: Duration = Duration::from_millis(500);
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
 /// Kinds of objects that a Gateway's infrastructure is made of: group, version, kind, plural.
 pub(crate) const OWNED: [(&str, &str, &str, &str); 6] = [
@@ -54,24 +60,36 @@ pub(crate) struct Infrastructure {
     client: Client,
     leader: watch::Receiver<bool>,
     metrics: Arc<Metrics>,
+    troubles: mpsc::UnboundedSender<Trouble>,
+}
+
+/// Why something of a Gateway could not be applied; `None`: all of it was.
+#[derive(Debug)]
+pub(crate) struct Trouble {
+    pub(crate) gateway: ObjectKey,
+    pub(crate) why: Option<String>,
 }
 
 #[derive(Default)]
 struct State {
-    wanted: BTreeMap<ObjectKey, Arc<Infra>>,
+    /// `None`: nothing any more. A Gateway that is not here at all was not judged yet.
+    wanted: BTreeMap<ObjectKey, Option<Arc<Infra>>>,
+    /// Failures in a row.
+    failures: BTreeMap<ObjectKey, u32>,
     live: BTreeMap<Id, Live>,
     /// How each object was right after our last write.
-    written: BTreeMap<Id, String>,
+    written: BTreeMap<Id, u64>,
     queued: BTreeSet<ObjectKey>,
     /// All owned kinds were listed once: before that, everything would seem to be missing.
     listed: BTreeSet<&'static str>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Live {
+    uid: Option<String>,
     applied: Option<String>,
-    /// Generation, or resource version where a kind has no generations.
-    mark: String,
+    /// Of what it says, without its status.
+    mark: u64,
     /// The Gateway that owns it.
     gateway: Option<ObjectKey>,
 }
@@ -82,39 +100,34 @@ impl Infrastructure {
         client: Client,
         leader: watch::Receiver<bool>,
         metrics: Arc<Metrics>,
+        troubles: mpsc::UnboundedSender<Trouble>,
     ) -> (Arc<Self>, mpsc::UnboundedReceiver<ObjectKey>) {
         let (queue, work) = mpsc::unbounded_channel();
-        (Arc::new(Self { state: Mutex::default(), queue, client, leader, metrics }), work)
+        (Arc::new(Self { state: Mutex::default(), queue, client, leader, metrics, troubles }), work)
     }
 
     /// What a Gateway needs; `None`: nothing any more.
     pub(crate) fn want(&self, gateway: &ObjectKey, infra: Option<Infra>) {
         let mut state = self.state.lock();
-        match infra {
-            Some(infra) => drop(state.wanted.insert(gateway.clone(), Arc::new(infra))),
-            None => drop(state.wanted.remove(gateway)),
-        }
+        state.wanted.insert(gateway.clone(), infra.map(Arc::new));
+        state.failures.remove(gateway);
         self.enqueue(&mut state, gateway);
     }
 
     /// An owned object as the API server has it.
-    pub(crate) fn saw(&self, kind: &'static str, metadata: &ObjectMeta) {
-        let live = Live {
-            applied: metadata.annotations.as_ref().and_then(|annotations| annotations.get(APPLIED)).cloned(),
-            mark: mark(metadata),
-            gateway: owner(metadata),
-        };
+    pub(crate) fn saw(&self, kind: &'static str, seen: Owned) {
         let mut state = self.state.lock();
-        let gateway = live.gateway.clone();
-        state.live.insert((kind.to_owned(), ObjectKey::of(metadata)), live);
+        let gateway = seen.live.gateway.clone();
+        state.live.insert((kind.to_owned(), seen.key), seen.live);
         gateway.iter().for_each(|gateway| self.enqueue(&mut state, gateway));
     }
 
     /// An owned object is gone: if it is wanted, it is made again.
     pub(crate) fn gone(&self, kind: &'static str, key: &ObjectKey) {
         let mut state = self.state.lock();
-        let live = state.live.remove(&(kind.to_owned(), key.clone()));
-        if let Some(gateway) = live.and_then(|live| live.gateway) {
+        let id = (kind.to_owned(), key.clone());
+        state.written.remove(&id);
+        if let Some(gateway) = state.live.remove(&id).and_then(|live| live.gateway) {
             self.enqueue(&mut state, &gateway);
         }
     }
@@ -148,42 +161,76 @@ impl Infrastructure {
                 fresh.enqueue_all(&mut fresh.state.lock());
             }
         });
-        UnboundedReceiverStream::new(work).for_each_concurrent(WRITERS, |gateway| self.settle(gateway)).await;
+        let this = &self;
+        UnboundedReceiverStream::new(work).for_each_concurrent(WRITERS, |gateway| async move { this.settle(gateway).await }).await;
     }
 
-    async fn settle(&self, gateway: ObjectKey) {
+    async fn settle(self: &Arc<Self>, gateway: ObjectKey) {
         let (missing, surplus) = self.steps(&gateway);
-        let mut failed = false;
+        let mut failed = None;
         for object in missing {
-            failed |= !self.apply(&gateway, object).await;
+            let kind = object.kind.clone();
+            if let Err(error) = self.apply(&gateway, object).await {
+                failed.get_or_insert(format!("{kind}: {error:#}"));
+            }
         }
         for id in surplus {
-            failed |= !self.delete(&id).await;
+            if let Err(error) = self.delete(&id).await {
+                failed.get_or_insert(format!("{}: {error:#}", id.0));
+            }
         }
-        if failed {
-            tokio::time::sleep(RETRY).await;
-            self.enqueue(&mut self.state.lock(), &gateway);
+        self.settled(gateway, failed);
+    }
+
+    /// A failure is said of the Gateway, and tried again after a pause that takes nobody else's turn.
+    fn settled(self: &Arc<Self>, gateway: ObjectKey, failed: Option<String>) {
+        let mut state = self.state.lock();
+        let Some(why) = failed else {
+            if state.failures.remove(&gateway).is_some() {
+                let _ = self.troubles.send(Trouble { gateway, why: None });
+            }
+            return;
+        };
+        let times = state.failures.entry(gateway.clone()).or_default();
+        let pause = RETRY.saturating_mul(1 << (*times).min(10)).min(LONGEST_RETRY);
+        *times += 1;
+        if *times == 1 {
+            tracing::warn!(gateway.name = %gateway, error = why, "what runs for a Gateway could not be applied, trying again");
         }
+        let _ = self.troubles.send(Trouble { gateway: gateway.clone(), why: Some(why) });
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(pause).await;
+            this.enqueue(&mut this.state.lock(), &gateway);
+        });
     }
 
     /// What to write and what to delete.
     fn steps(&self, gateway: &ObjectKey) -> (Vec<InfraObject>, Vec<Id>) {
         let mut state = self.state.lock();
         state.queued.remove(gateway);
-        if !*self.leader.borrow() {
+        let Some(wanted) = state.wanted.get(gateway).cloned().filter(|_| *self.leader.borrow()) else {
             return (Vec::new(), Vec::new());
-        }
-        let objects = state.wanted.get(gateway).map(|infra| infra.objects()).unwrap_or_default();
-        let wanted: BTreeSet<Id> = objects.iter().map(id).collect();
+        };
+        let objects = wanted.as_ref().map(|infra| infra.objects()).unwrap_or_default();
+        let ids: BTreeSet<Id> = objects.iter().map(id).collect();
         let owned = state.live.iter().filter(|(_, live)| live.gateway.as_ref() == Some(gateway));
-        let surplus = owned.map(|(id, _)| id.clone()).filter(|id| !wanted.contains(id)).collect();
+        // A Gateway without a listener that works keeps its Service: its address would go with it.
+        let keeps = |id: &Id| ids.contains(id) || (wanted.is_some() && id.0 == "Service");
+        let surplus: Vec<Id> = owned.map(|(id, _)| id.clone()).filter(|id| !keeps(id)).collect();
+        if wanted.is_none() && surplus.is_empty() {
+            state.wanted.remove(gateway);
+        }
         (objects.into_iter().filter(|object| state.differs(object)).collect(), surplus)
     }
 
-    async fn apply(&self, gateway: &ObjectKey, object: InfraObject) -> bool {
+    async fn apply(&self, gateway: &ObjectKey, object: InfraObject) -> anyhow::Result<()> {
         let id = id(&object);
-        let Some(resource) = resource_of(&object.kind) else { return true };
+        let Some(resource) = resource_of(&object.kind) else { return Ok(()) };
         let api = self.api(&resource, &object.namespace);
+        if !self.state.lock().live.contains_key(&id) {
+            self.check_free(&api, &object).await?;
+        }
         let applied = fingerprint(&object.value);
         let mut value = object.value;
         annotate(&mut value, &applied);
@@ -192,33 +239,47 @@ impl Infrastructure {
         self.count(&id.0, written.is_ok());
         match written {
             Ok(manifest) => {
-                let mark = mark(&manifest.metadata);
+                let Owned { live, .. } = Owned::of(manifest);
                 let mut state = self.state.lock();
-                state.live.insert(id.clone(), Live { applied: Some(applied), mark: mark.clone(), gateway: Some(gateway.clone()) });
-                state.written.insert(id, mark);
-                true
+                state.written.insert(id.clone(), live.mark);
+                state.live.insert(id, Live { gateway: Some(gateway.clone()), ..live });
+                Ok(())
             }
-            Err(error) => {
-                // A namespace that is being deleted takes nothing new; its Gateway goes as well.
-                let expected = matches!(&error, kube::Error::Api(status) if status.code == 404 || status.message.contains("being terminated"));
-                if !expected {
-                    tracing::warn!(gateway.name = %gateway, object.kind = id.0, object.name = %id.1, %error, "could not be applied, trying again");
-                }
-                expected
-            }
+            // A namespace that is being deleted takes nothing new; its Gateway goes as well.
+            Err(kube::Error::Api(status)) if status.code == 404 || status.message.contains("being terminated") => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 
+    /// Whether the name is free, or ours: applying by force would take over whatever has it.
+    async fn check_free(&self, api: &Api<Manifest>, object: &InfraObject) -> anyhow::Result<()> {
+        let found = api.get_metadata_opt(&object.name).await.context("looking for an object of that name")?;
+        let uid = object.value.pointer("/metadata/ownerReferences/0/uid").and_then(Value::as_str);
+        let owners = found.iter().flat_map(|found| found.metadata.owner_references.iter().flatten());
+        let is_ours = owners.into_iter().any(|owner| owner.controller == Some(true) && Some(owner.uid.as_str()) == uid);
+        anyhow::ensure!(
+            found.is_none() || is_ours,
+            "{} {}/{} exists and is not this Gateway's: rename or delete it, or give the Gateway another name",
+            object.kind,
+            object.namespace,
+            object.name
+        );
+        Ok(())
+    }
+
     /// Something that the Gateway no longer needs, such as an autoscaler.
-    async fn delete(&self, id: &Id) -> bool {
-        let Some(resource) = resource_of(&id.0) else { return true };
-        let deleted = self.api(&resource, &id.1.namespace).delete(&id.1.name, &DeleteParams::background()).await;
-        let done = matches!(&deleted, Ok(_)) || matches!(&deleted, Err(kube::Error::Api(status)) if status.code == 404);
-        self.count(&id.0, done);
-        if done {
+    async fn delete(&self, id: &Id) -> anyhow::Result<()> {
+        let Some(resource) = resource_of(&id.0) else { return Ok(()) };
+        let uid = self.state.lock().live.get(id).and_then(|live| live.uid.clone());
+        let params = DeleteParams { preconditions: Some(Preconditions { uid, resource_version: None }), ..DeleteParams::background() };
+        let deleted = self.api(&resource, &id.1.namespace).delete(&id.1.name, &params).await;
+        let gone = matches!(&deleted, Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409));
+        self.count(&id.0, deleted.is_ok() || gone);
+        if deleted.is_ok() || gone {
             self.state.lock().live.remove(id);
+            return Ok(());
         }
-        done
+        deleted.map(|_| ()).context("deleting what the Gateway no longer needs")
     }
 
     fn api(&self, resource: &ApiResource, namespace: &str) -> Api<Manifest> {
@@ -252,12 +313,40 @@ fn id(object: &InfraObject) -> Id {
     (object.kind.clone(), ObjectKey::new(&object.namespace, &object.name))
 }
 
-fn mark(metadata: &ObjectMeta) -> String {
-    metadata.generation.map(|generation| generation.to_string()).or_else(|| metadata.resource_version.clone()).unwrap_or_default()
+/// An owned object as the API server has it, as far as that matters here.
+#[derive(Debug)]
+pub(crate) struct Owned {
+    key: ObjectKey,
+    live: Live,
+}
+
+impl Owned {
+    pub(crate) fn of(manifest: Manifest) -> Self {
+        let metadata = &manifest.metadata;
+        let live = Live {
+            uid: metadata.uid.clone(),
+            applied: metadata.annotations.as_ref().and_then(|annotations| annotations.get(APPLIED)).cloned(),
+            mark: mark(&manifest),
+            gateway: owner(metadata),
+        };
+        Self { key: ObjectKey::of(metadata), live }
+    }
+}
+
+/// A hash of all that somebody else could have changed; a new status is no change.
+fn mark(manifest: &Manifest) -> u64 {
+    let mut hash = DefaultHasher::new();
+    let ObjectMeta { labels, annotations, .. } = &manifest.metadata;
+    (labels, annotations).hash(&mut hash);
+    for (field, value) in manifest.rest.iter().filter(|(field, _)| *field != "status") {
+        (field, value.to_string()).hash(&mut hash);
+    }
+    hash.finish()
 }
 
 fn owner(metadata: &ObjectMeta) -> Option<ObjectKey> {
-    let owner = metadata.owner_references.as_ref()?.iter().find(|owner| owner.kind == "Gateway" && owner.controller == Some(true))?;
+    let is_gateway = |owner: &&OwnerReference| owner.kind == "Gateway" && owner.api_version.starts_with("gateway.networking.k8s.io/");
+    let owner = metadata.owner_references.as_ref()?.iter().filter(is_gateway).find(|owner| owner.controller == Some(true))?;
     Some(ObjectKey::new(metadata.namespace.clone()?, &owner.name))
 }
 

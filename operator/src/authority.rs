@@ -25,6 +25,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::sync::watch;
 
+use crate::metrics::Metrics;
 use issue::{Issued, Signer};
 use plan::{Action, Stored};
 
@@ -55,6 +56,7 @@ pub struct Authority {
     settings: AuthoritySettings,
     bundle: watch::Sender<String>,
     leaf: Arc<Leaf>,
+    metrics: Arc<Metrics>,
 }
 
 /// The certificate that is served now. Prints nothing of it.
@@ -83,12 +85,16 @@ impl ResolvesServerCert for Leaf {
 
 impl Authority {
     /// Reads or makes the authority. Waits for an API server that lets it.
-    pub async fn start(client: Client, settings: AuthoritySettings) -> anyhow::Result<Arc<Self>> {
+    pub async fn start(client: Client, settings: AuthoritySettings, metrics: Arc<Metrics>) -> anyhow::Result<Arc<Self>> {
         let secrets = Api::namespaced(client, &settings.namespace);
-        let authority =
-            Arc::new(Self { secrets, settings, bundle: watch::Sender::new(String::new()), leaf: Arc::new(Leaf { current: Mutex::new(None) }) });
+        let leaf = Arc::new(Leaf { current: Mutex::new(None) });
+        let authority = Arc::new(Self { secrets, settings, bundle: watch::Sender::new(String::new()), leaf, metrics });
         while let Err(error) = authority.first().await {
-            tracing::warn!(error = format!("{error:#}"), secret.name = authority.settings.secret, "no certificate authority yet, trying again");
+            tracing::warn!(
+                error = format!("{error:#}"),
+                secret.name = authority.settings.secret,
+                "no certificate authority yet, trying again"
+            );
             tokio::time::sleep(RETRY).await;
         }
         Ok(authority)
@@ -125,7 +131,11 @@ impl Authority {
             }
             let leads = *leader.borrow();
             if let Err(error) = self.look(leads).await {
-                tracing::warn!(error = format!("{error:#}"), secret.name = self.settings.secret, "the certificate authority stays as it is");
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    secret.name = self.settings.secret,
+                    "the certificate authority stays as it is"
+                );
             }
         }
     }
@@ -186,6 +196,7 @@ impl Authority {
             changed
         });
         let current = stored.current.as_ref().context("no authority signs")?;
+        self.metrics.ca_expiry_timestamp.set(current.ends.as_second() as f64);
         let mut leaf = self.leaf.current.lock();
         let half_done = |made: Timestamp| elapsed(made, now()) >= self.settings.leaf_life * 2 / 3;
         if leaf.as_ref().is_none_or(|known| known.signer != current.certificate || half_done(known.made)) {

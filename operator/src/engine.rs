@@ -7,12 +7,11 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tokio::sync::{mpsc, watch};
-use translate::{Kind, Object, ObjectKey, Translator, Update};
+use translate::{Kind, Object, ObjectKey, Status, Translator, Update};
 
-use crate::apply::Infrastructure;
-use crate::events::Report;
+use crate::apply::{Infrastructure, Owned, Trouble};
+use crate::events::{Report, Reports};
 use crate::http::Readiness;
 use crate::manifest::Manifest;
 use crate::metrics::Metrics;
@@ -34,11 +33,15 @@ pub(crate) enum Input {
     /// To a proxy's pod.
     Pod(Seen<Pod>),
     /// To an object that we applied.
-    Owned(&'static str, Seen<ObjectMeta>),
+    Owned(&'static str, Seen<Owned>),
+    /// Something could not be applied, or can be again.
+    Trouble(Trouble),
     /// A proxy acknowledged, here or to another replica.
     Ack(Ack),
     /// The certificates that proxies are to trust.
     CaBundle(String),
+    /// Proxies that have not said by now what they have are not waited for.
+    Patience,
 }
 
 /// Where results go.
@@ -47,7 +50,7 @@ pub(crate) struct Outlets {
     pub(crate) board: Arc<Board>,
     pub(crate) statuses: Arc<Statuses>,
     pub(crate) infrastructure: Arc<Infrastructure>,
-    pub(crate) reports: mpsc::Sender<Report>,
+    pub(crate) reports: Arc<Reports>,
     pub(crate) synced: watch::Sender<bool>,
     pub(crate) peers: watch::Sender<BTreeSet<IpAddr>>,
     pub(crate) metrics: Arc<Metrics>,
@@ -72,14 +75,20 @@ pub(crate) struct Engine {
     missing: BTreeSet<Kind>,
     pods_listed: bool,
     has_bundle: bool,
-    uids: BTreeMap<(Kind, ObjectKey), Known>,
+    known: BTreeMap<(Kind, ObjectKey), Known>,
     /// Replicas of the operator, by EndpointSlice.
     replicas: BTreeMap<ObjectKey, BTreeSet<IpAddr>>,
+    /// After a start: statuses of Gateways, until their proxies have come back. Without that each would say for a while that its proxies
+    /// have nothing.
+    held: Option<BTreeMap<ObjectKey, Option<Status>>>,
 }
 
 /// What is remembered of an object besides its translation.
+#[derive(Clone, Debug, PartialEq)]
 struct Known {
     uid: Option<String>,
+    generation: Option<i64>,
+    is_ending: bool,
     unreadable: bool,
 }
 
@@ -93,8 +102,9 @@ impl Engine {
             missing: KINDS.into_iter().collect(),
             pods_listed: false,
             has_bundle: false,
-            uids: BTreeMap::new(),
+            known: BTreeMap::new(),
             replicas: BTreeMap::new(),
+            held: Some(BTreeMap::new()),
         }
     }
 
@@ -102,20 +112,39 @@ impl Engine {
     pub(crate) async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
         while let Some(first) = inputs.recv().await {
             let timer = self.out.metrics.reconcile_seconds.start_timer();
-            self.take(first).await;
+            self.take(first);
             while let Ok(next) = inputs.try_recv() {
-                self.take(next).await;
+                self.take(next);
             }
             if self.is_synced() {
-                let update = self.translator.translate();
-                self.out.metrics.translated.inc();
-                self.deliver(update).await;
-                self.out.synced.send_replace(true);
-                self.out.readiness.set("synced", true);
+                self.work();
                 timer.observe_duration();
             } else {
                 timer.stop_and_discard();
             }
+        }
+    }
+
+    fn work(&mut self) {
+        let update = self.translator.translate();
+        self.out.metrics.translated.inc();
+        self.deliver(update);
+        // Infrastructure that was named just now may have proxies that were seen before.
+        let update = self.translator.translate();
+        self.deliver(update);
+        if self.held.is_some() && self.fleet.has_heard_all() {
+            self.release();
+        }
+        if !self.out.synced.send_replace(true) {
+            self.out.statuses.sweep();
+            self.out.readiness.set("synced", true);
+        }
+    }
+
+    /// Says what was held.
+    fn release(&mut self) {
+        for (gateway, status) in self.held.take().into_iter().flatten() {
+            self.out.statuses.want(Kind::Gateway, &gateway, status.as_ref());
         }
     }
 
@@ -124,17 +153,22 @@ impl Engine {
         self.missing.is_empty() && self.pods_listed && self.has_bundle
     }
 
-    async fn take(&mut self, input: Input) {
+    fn take(&mut self, input: Input) {
         match input {
-            Input::Object(kind, seen) => self.object(kind, seen).await,
+            Input::Object(kind, seen) => self.object(kind, seen),
             Input::Pod(seen) => self.pod(seen),
-            Input::Owned(kind, Seen::There(metadata)) => self.out.infrastructure.saw(kind, &metadata),
+            Input::Owned(kind, Seen::There(owned)) => self.out.infrastructure.saw(kind, owned),
             Input::Owned(kind, Seen::Gone(key)) => self.out.infrastructure.gone(kind, &key),
             Input::Owned(kind, Seen::Synced) => self.out.infrastructure.synced(kind),
             Input::Ack(Ack { gateway, pod, digest }) => {
                 self.fleet.ack(&gateway, &pod, digest);
                 self.proxies_changed(&gateway);
             }
+            Input::Trouble(Trouble { gateway, why }) => {
+                self.fleet.trouble(&gateway, why);
+                self.proxies_changed(&gateway);
+            }
+            Input::Patience => self.release(),
             Input::CaBundle(pem) => {
                 self.has_bundle = true;
                 self.translator.set_ca_bundle(pem);
@@ -142,11 +176,11 @@ impl Engine {
         }
     }
 
-    async fn object(&mut self, kind: Kind, seen: Seen<Manifest>) {
+    fn object(&mut self, kind: Kind, seen: Seen<Manifest>) {
         match seen {
-            Seen::There(manifest) => self.there(kind, manifest).await,
+            Seen::There(manifest) => self.there(kind, manifest),
             Seen::Gone(key) => {
-                self.uids.remove(&(kind, key.clone()));
+                self.known.remove(&(kind, key.clone()));
                 self.out.statuses.gone(kind, &key);
                 self.note_replicas_gone(kind, &key);
                 self.translator.remove(kind, &key);
@@ -159,24 +193,35 @@ impl Engine {
         }
     }
 
-    async fn there(&mut self, kind: Kind, mut manifest: Manifest) {
+    fn there(&mut self, kind: Kind, mut manifest: Manifest) {
         manifest.prune();
         let key = reading::key(kind, &manifest);
         let status = manifest.take_status_unless_read(kind);
-        let version = manifest.metadata.resource_version.clone();
-        let uid = manifest.metadata.uid.clone();
+        let version = manifest.metadata.resource_version.take();
         if has_status(kind) {
             self.out.statuses.saw(kind, &key, version, status);
         }
+        let metadata = &manifest.metadata;
+        let is_ending = metadata.deletion_timestamp.is_some();
+        let known = Known { uid: metadata.uid.clone(), generation: metadata.generation, is_ending, unreadable: false };
+        // Statuses are written often, our own first of all; what was read before is not read again for them.
+        if is_told_by_generation(kind) && known.generation.is_some() && self.known.get(&(kind, key.clone())) == Some(&known) {
+            return;
+        }
+        self.read(kind, key, known, manifest);
+    }
+
+    fn read(&mut self, kind: Kind, key: ObjectKey, known: Known, manifest: Manifest) {
+        let uid = known.uid.clone();
         let read = reading::read(kind, manifest);
-        let unreadable = read.is_err();
-        let was = has_status(kind).then(|| self.uids.insert((kind, key.clone()), Known { uid: uid.clone(), unreadable })).flatten();
+        let known = Known { unreadable: read.is_err(), ..known };
+        let was = has_status(kind).then(|| self.known.insert((kind, key.clone()), known)).flatten();
         match read {
             Ok(object) => {
                 self.note_replicas(&object);
                 self.translator.set(object);
                 if was.is_some_and(|was| was.unreadable) {
-                    self.report(Report { kind, key, uid, problems: Vec::new() }).await;
+                    self.report(Report { kind, key, uid, problems: Vec::new() });
                 }
             }
             Err(error) => {
@@ -185,8 +230,11 @@ impl Engine {
                     self.translator.remove(kind, &key);
                 }
                 let problems = vec![("Unreadable".to_owned(), error.reason)];
-                self.report(Report { kind, key, uid, problems }).await;
+                self.report(Report { kind, key, uid, problems });
             }
+        }
+        if self.missing.is_empty() {
+            self.count(kind);
         }
     }
 
@@ -218,7 +266,8 @@ impl Engine {
         if !is_of(slice, &self.own.service) {
             return;
         }
-        let addresses = slice.endpoints.iter().flatten().flat_map(|endpoint| &endpoint.addresses).filter_map(|address| address.parse().ok());
+        let addresses =
+            slice.endpoints.iter().flatten().flat_map(|endpoint| &endpoint.addresses).filter_map(|address| address.parse().ok());
         let others = addresses.filter(|address| Some(*address) != self.own.address).collect();
         self.replicas.insert(ObjectKey::of(&slice.metadata), others);
         self.tell_replicas();
@@ -239,7 +288,7 @@ impl Engine {
         });
     }
 
-    async fn deliver(&mut self, update: Update) {
+    fn deliver(&mut self, update: Update) {
         // First of all, so that an account is known before its proxies start.
         for (gateway, infra) in update.infra {
             match &infra {
@@ -252,6 +301,7 @@ impl Engine {
                 None => {
                     self.out.publisher.expel(&gateway);
                     self.fleet.forget(&gateway);
+                    self.out.board.forget_all(&gateway);
                 }
             }
             self.out.infrastructure.want(&gateway, infra);
@@ -260,19 +310,22 @@ impl Engine {
             self.out.publisher.apply(&gateway, change);
         }
         for (kind, key, status) in update.statuses {
-            self.out.statuses.want(kind, &key, status.as_ref());
+            match self.held.as_mut().filter(|_| kind == Kind::Gateway) {
+                Some(held) => drop(held.insert(key, status)),
+                None => self.out.statuses.want(kind, &key, status.as_ref()),
+            }
         }
         for ((kind, key), problems) in update.problems {
-            let uid = self.uids.get(&(kind, key.clone())).and_then(|known| known.uid.clone());
-            self.report(Report::new(kind, key, uid, &problems)).await;
+            let uid = self.known.get(&(kind, key.clone())).and_then(|known| known.uid.clone());
+            self.report(Report::new(kind, key, uid, &problems));
         }
     }
 
-    async fn report(&self, report: Report) {
+    fn report(&self, report: Report) {
         for (reason, message) in &report.problems {
             tracing::info!(object.kind = report.kind.as_str(), object.name = %report.key, problem.reason = reason, "{message}");
         }
-        let _ = self.out.reports.send(report).await;
+        self.out.reports.tell(report);
     }
 
     fn count(&self, kind: Kind) {
@@ -281,16 +334,16 @@ impl Engine {
     }
 }
 
+/// Kinds of which nothing but the spec is read, whose generation grows with every change of it.
+fn is_told_by_generation(kind: Kind) -> bool {
+    matches!(kind, Kind::GatewayClass | Kind::Gateway | Kind::HttpRoute | Kind::GrpcRoute)
+}
+
 /// Kinds whose status we write.
 fn has_status(kind: Kind) -> bool {
     match kind {
         Kind::GatewayClass | Kind::Gateway | Kind::HttpRoute | Kind::GrpcRoute | Kind::Upstream => true,
-        Kind::ReferenceGrant
-        | Kind::Namespace
-        | Kind::Service
-        | Kind::EndpointSlice
-        | Kind::Secret
-        | Kind::GatewayParameters => false,
+        Kind::ReferenceGrant | Kind::Namespace | Kind::Service | Kind::EndpointSlice | Kind::Secret | Kind::GatewayParameters => false,
     }
 }
 

@@ -1,11 +1,15 @@
 //! Problems as Events on the objects that have them: the leader publishes each once, when it appears.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube_runtime::events::{Event, EventType, Recorder, Reporter};
-use tokio::sync::{mpsc, watch};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Interval, MissedTickBehavior};
 use translate::{Kind, ObjectKey, Problem};
 
 use crate::reading::resource;
@@ -13,8 +17,12 @@ use crate::reading::resource;
 /// An Event's note may have 1 kB.
 const NOTE: usize = 1000;
 
+const RETRY: Duration = Duration::from_secs(2);
+const BURST: u32 = 50;
+const SPACING: Duration = Duration::from_millis(200);
+
 /// What is wrong with one object now.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Report {
     pub(crate) kind: Kind,
     pub(crate) key: ObjectKey,
@@ -30,24 +38,120 @@ impl Report {
     }
 }
 
-/// Publishes until nobody reports any more.
-pub(crate) async fn publish(client: Client, instance: String, mut reports: mpsc::Receiver<Report>, leader: watch::Receiver<bool>) {
+/// The latest report of each object, for whoever publishes. Telling it never waits.
+#[derive(Default)]
+pub(crate) struct Reports {
+    state: Mutex<State>,
+    news: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// What is wrong now.
+    now: BTreeMap<(Kind, ObjectKey), Report>,
+    /// What was published of it.
+    told: BTreeMap<(Kind, ObjectKey), BTreeSet<(String, String)>>,
+    changed: BTreeSet<(Kind, ObjectKey)>,
+}
+
+impl Reports {
+    /// Takes over what is wrong with an object.
+    pub(crate) fn tell(&self, report: Report) {
+        let mut state = self.state.lock();
+        let id = (report.kind, report.key.clone());
+        state.changed.insert(id.clone());
+        state.now.insert(id, report);
+        drop(state);
+        self.news.notify_one();
+    }
+
+    /// Everything is to be looked at: this replica has become the one that publishes.
+    fn look_again(&self) {
+        let mut state = self.state.lock();
+        state.changed = state.now.keys().cloned().collect();
+        drop(state);
+        self.news.notify_one();
+    }
+
+    /// The next problem that nobody was told of.
+    fn next(&self) -> Option<(Report, (String, String))> {
+        let mut state = self.state.lock();
+        let State { now, told, changed } = &mut *state;
+        while let Some(id) = changed.first().cloned() {
+            let known = told.entry(id.clone()).or_default();
+            let Some(report) = now.get(&id) else {
+                changed.remove(&id);
+                continue;
+            };
+            known.retain(|problem| report.problems.contains(problem));
+            if let Some(new) = report.problems.iter().find(|problem| !known.contains(*problem)) {
+                return Some((report.clone(), new.clone()));
+            }
+            if report.problems.is_empty() {
+                now.remove(&id);
+                told.remove(&id);
+            }
+            changed.remove(&id);
+        }
+        None
+    }
+
+    fn published(&self, report: &Report, problem: (String, String)) {
+        self.state.lock().told.entry((report.kind, report.key.clone())).or_default().insert(problem);
+    }
+}
+
+/// Publishes for ever, while this replica leads.
+pub(crate) async fn publish(client: Client, instance: String, reports: Arc<Reports>, mut leader: watch::Receiver<bool>) {
     let reporter = Reporter { controller: "keyward-operator".to_owned(), instance: Some(instance) };
     let recorder = Recorder::new(client, reporter);
-    let mut told: BTreeMap<(Kind, ObjectKey), BTreeSet<(String, String)>> = BTreeMap::new();
-    while let Some(report) = reports.recv().await {
-        let known = told.entry((report.kind, report.key.clone())).or_default();
-        let now: BTreeSet<_> = report.problems.iter().cloned().collect();
-        let new: Vec<_> = now.difference(known).cloned().collect();
-        *known = now;
-        if known.is_empty() {
-            told.remove(&(report.kind, report.key.clone()));
+    let mut pace = Pace::default();
+    loop {
+        tokio::select! {
+            () = reports.news.notified() => {}
+            changed = leader.changed() => match changed {
+                Ok(()) => reports.look_again(),
+                Err(_) => return,
+            },
         }
-        for (reason, message) in new.into_iter().filter(|_| *leader.borrow()) {
-            let event = warning(&reason, &message);
-            if let Err(error) = recorder.publish(&event, &reference(&report)).await {
-                tracing::warn!(object.kind = report.kind.as_str(), object.name = %report.key, %error, "an event could not be published");
+        while let Some((report, problem)) = reports.next().filter(|_| *leader.borrow()) {
+            pace.wait().await;
+            let event = warning(&problem.0, &problem.1);
+            match recorder.publish(&event, &reference(&report)).await {
+                Ok(()) => reports.published(&report, problem),
+                // Nobody can be told about what is no more, or is going.
+                Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404 | 422) => {
+                    tracing::warn!(object.kind = report.kind.as_str(), object.name = %report.key, error = status.message, "an event was refused");
+                    reports.published(&report, problem);
+                }
+                Err(error) => {
+                    tracing::warn!(object.kind = report.kind.as_str(), object.name = %report.key, %error, "an event could not be published, trying again");
+                    tokio::time::sleep(RETRY).await;
+                }
             }
+        }
+    }
+}
+
+/// Events must not be what the API server is busy with when thousands of routes break at once: a burst, then a few each second.
+struct Pace {
+    burst: u32,
+    ticks: Interval,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        let mut ticks = tokio::time::interval(SPACING);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { burst: BURST, ticks }
+    }
+}
+
+impl Pace {
+    async fn wait(&mut self) {
+        match self.burst.checked_sub(1) {
+            Some(left) => self.burst = left,
+            None => drop(self.ticks.tick().await),
         }
     }
 }

@@ -41,10 +41,11 @@ use tokio::sync::{mpsc, watch as channel};
 use tokio_util::sync::CancellationToken;
 use translate::{Kind, Translator};
 
-use crate::apply::{Infrastructure, MANAGED_BY, OWNED, owned_resource};
+use crate::apply::{Infrastructure, MANAGED_BY, OWNED, Owned, owned_resource};
 use crate::authenticate::Authenticator;
 use crate::authority::Authority;
 use crate::engine::{Engine, Input, Outlets};
+use crate::events::Reports;
 use crate::http::Readiness;
 use crate::leader::Leadership;
 use crate::manifest::Manifest;
@@ -61,6 +62,8 @@ pub use options::Options;
 const INPUTS: usize = 4096;
 /// A watch is renewed this often, so that a silent partition from the API server is noticed.
 const WATCH_SECONDS: u32 = 40;
+/// So long a fresh replica waits for its proxies before it says that they have nothing.
+const PATIENCE: Duration = Duration::from_secs(10);
 const READ_TIMEOUT: Duration = Duration::from_secs(50);
 
 /// Runs the operator until told to stop.
@@ -69,19 +72,20 @@ pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()
     let metrics = Metrics::new();
     let readiness = Readiness::new(&["synced", "certificate"]);
     let http = tokio::spawn(http::serve(options.http_listen, Arc::clone(&metrics), Arc::clone(&readiness), stop.clone()));
-    let authority = Authority::start(client.clone(), options.authority()).await?;
+    let authority = Authority::start(client.clone(), options.authority(), Arc::clone(&metrics)).await?;
     readiness.set("certificate", true);
-    let leadership =
-        Leadership::start(client.clone(), &options.namespace, options::NAME, &options.pod_name, Arc::clone(&metrics));
+    let leadership = Leadership::start(client.clone(), &options.namespace, options::NAME, &options.pod_name, Arc::clone(&metrics));
     tokio::spawn(Arc::clone(&authority).run(leadership.watch()));
 
     let (inputs, received) = mpsc::channel(INPUTS);
-    let (outlets, followers) = outlets(&options, &client, leadership.watch(), metrics, readiness);
+    let ground = Ground { options: &options, client: &client, leader: leadership.watch(), metrics, inputs: inputs.clone() };
+    let (outlets, followers) = outlets(&ground, readiness);
     let (acks, heard) = mpsc::channel(INPUTS);
     let service = config_service(&options, &client, &outlets, acks, stop.clone());
     follow_acks(heard, Arc::clone(&service.board), inputs.clone());
     follow_peers(&options, &authority, followers, inputs.clone(), stop.clone());
     follow_bundle(authority.bundle(), inputs.clone());
+    lose_patience(outlets.synced.subscribe(), inputs.clone());
     watch_everything(&client, &Watching { inputs, metrics: Arc::clone(&outlets.metrics), stop: stop.clone() });
     let translator = Translator::new(options.settings());
     let engine = tokio::spawn(Engine::new(translator, outlets, options.own()).run(received));
@@ -108,19 +112,26 @@ async fn client() -> anyhow::Result<Client> {
 /// Whom the outlets tell of the operator's other replicas.
 type Followers = channel::Receiver<std::collections::BTreeSet<std::net::IpAddr>>;
 
-fn outlets(
-    options: &Options,
-    client: &Client,
+/// What everything that writes stands on.
+struct Ground<'g> {
+    options: &'g Options,
+    client: &'g Client,
     leader: channel::Receiver<bool>,
     metrics: Arc<Metrics>,
-    readiness: Arc<Readiness>,
-) -> (Outlets, Followers) {
-    let (statuses, status_work) = Statuses::new(client.clone(), options.reporter(), leader.clone(), Arc::clone(&metrics));
+    inputs: mpsc::Sender<Input>,
+}
+
+fn outlets(ground: &Ground<'_>, readiness: Arc<Readiness>) -> (Outlets, Followers) {
+    let Ground { options, client, .. } = ground;
+    let (leader, metrics) = (ground.leader.clone(), Arc::clone(&ground.metrics));
+    let (troubles, troubled) = mpsc::unbounded_channel();
+    follow(troubled, ground.inputs.clone(), Input::Trouble);
+    let (statuses, status_work) = Statuses::new((*client).clone(), options.reporter(), leader.clone(), Arc::clone(&metrics));
     tokio::spawn(Arc::clone(&statuses).run(status_work));
-    let (infrastructure, infra_work) = Infrastructure::new(client.clone(), leader.clone(), Arc::clone(&metrics));
+    let (infrastructure, infra_work) = Infrastructure::new((*client).clone(), leader.clone(), Arc::clone(&metrics), troubles);
     tokio::spawn(Arc::clone(&infrastructure).run(infra_work));
-    let (reports, reported) = mpsc::channel(INPUTS);
-    tokio::spawn(events::publish(client.clone(), options.pod_name.clone(), reported, leader));
+    let reports = Arc::new(Reports::default());
+    tokio::spawn(events::publish((*client).clone(), options.pod_name.clone(), Arc::clone(&reports), leader));
     let (peers, followers) = channel::channel(std::collections::BTreeSet::new());
     let (synced, _) = channel::channel(false);
     let publisher = Arc::new(Publisher::default());
@@ -170,6 +181,27 @@ fn follow_peers(options: &Options, authority: &Authority, peers: Followers, inpu
     });
 }
 
+/// Hands on what arrives until nobody takes it.
+fn follow<T: Send + 'static>(mut from: mpsc::UnboundedReceiver<T>, inputs: mpsc::Sender<Input>, into: fn(T) -> Input) {
+    tokio::spawn(async move {
+        while let Some(one) = from.recv().await {
+            if inputs.send(into(one)).await.is_err() {
+                return;
+            }
+        }
+    });
+}
+
+/// Proxies come back within seconds of a start; one that does not is not waited for.
+fn lose_patience(mut synced: channel::Receiver<bool>, inputs: mpsc::Sender<Input>) {
+    tokio::spawn(async move {
+        if synced.wait_for(|synced| *synced).await.is_ok() {
+            tokio::time::sleep(PATIENCE).await;
+            let _ = inputs.send(Input::Patience).await;
+        }
+    });
+}
+
 fn follow_bundle(mut bundle: channel::Receiver<String>, inputs: mpsc::Sender<Input>) {
     tokio::spawn(async move {
         loop {
@@ -188,7 +220,7 @@ fn watch_everything(client: &Client, shared: &Watching<Input>) {
     for owned in OWNED {
         let api: Api<Manifest> = Api::all_with(client.clone(), &owned_resource(owned));
         let (name, config) = (owned.2, config().labels(MANAGED_BY));
-        let into = move |seen: Seen<Manifest>| Input::Owned(name, seen.map(|manifest| manifest.metadata));
+        let into = move |seen: Seen<Manifest>| Input::Owned(name, seen.map(Owned::of));
         Watch { name, api, config, into: Box::new(into) }.spawn(shared.clone());
     }
     let api = Api::all(client.clone());

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use prometheus::{
-    Encoder, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
-};
+use prometheus::{Encoder, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 /// All of them. Their help texts say what they are.
 #[expect(missing_docs, reason = "the help texts below say what each is")]
@@ -38,7 +36,8 @@ impl Metrics {
         let registry = Registry::new();
         let make = Maker { registry: &registry };
         Ok(Self {
-            reconcile_seconds: make.histogram("reconcile_seconds", "From the first change seen to everything handed to publishers and writers")?,
+            reconcile_seconds: make
+                .histogram("reconcile_seconds", "From the first change seen to everything handed to publishers and writers")?,
             translated: make.counter("translations_total", "Translations")?,
             xds_clients: make.gauge("xds_clients", "Proxies connected to this replica")?,
             xds_nacks: make.counter("xds_nacks_total", "Configurations that a proxy refused")?,

@@ -53,9 +53,15 @@ impl Board {
         self.changes.send_replace(change);
     }
 
-    /// A pod is gone: nobody asks for its acknowledgement again.
+    /// A pod is gone, or connected elsewhere: what it said here is not the last that it said.
     pub(crate) fn forget(&self, gateway: &ObjectKey, pod: &str) {
         self.acks.lock().remove(&format!("{gateway}/{pod}"));
+    }
+
+    /// A Gateway is gone, and with it its pods.
+    pub(crate) fn forget_all(&self, gateway: &ObjectKey) {
+        let prefix = format!("{gateway}/");
+        self.acks.lock().retain(|name, _| !name.starts_with(&prefix));
     }
 
     /// Tells another replica everything, then what changes. It has nothing to acknowledge.
@@ -82,7 +88,11 @@ impl Board {
     fn since(&self, told: u64) -> (DeltaDiscoveryResponse, u64) {
         let acks = self.acks.lock();
         let new = acks.iter().filter(|(_, (change, _))| *change > told);
-        let resource = |(name, (_, digest)): (&String, &(u64, String))| Resource { name: name.clone(), version: digest.clone(), ..Resource::default() };
+        let resource = |(name, (_, digest)): (&String, &(u64, String))| Resource {
+            name: name.clone(),
+            version: digest.clone(),
+            ..Resource::default()
+        };
         let resources = new.map(resource).collect();
         let last = acks.values().map(|(change, _)| *change).max().unwrap_or_default().max(told);
         (DeltaDiscoveryResponse { resources, type_url: TYPE_URL.to_owned(), ..DeltaDiscoveryResponse::default() }, last)

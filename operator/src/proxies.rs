@@ -18,6 +18,8 @@ pub(crate) struct Fleet {
     ready: BTreeMap<ObjectKey, BTreeSet<String>>,
     /// By Gateway and pod: the digest that it acknowledged last, to whichever replica.
     acks: BTreeMap<ObjectKey, BTreeMap<String, String>>,
+    /// By Gateway: why something of it could not be applied.
+    trouble: BTreeMap<ObjectKey, String>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -29,6 +31,7 @@ struct Known {
 impl Fleet {
     /// A Gateway's infrastructure has this name.
     pub(crate) fn name(&mut self, infra: ObjectKey, gateway: ObjectKey) {
+        self.gateways.retain(|_, named| *named != gateway);
         self.gateways.insert(infra, gateway);
     }
 
@@ -36,6 +39,21 @@ impl Fleet {
     pub(crate) fn forget(&mut self, gateway: &ObjectKey) {
         self.gateways.retain(|_, named| named != gateway);
         self.acks.remove(gateway);
+        self.trouble.remove(gateway);
+    }
+
+    /// Something that is to run for a Gateway could not be applied; `None`: all is there.
+    pub(crate) fn trouble(&mut self, gateway: &ObjectKey, trouble: Option<String>) {
+        match trouble {
+            Some(trouble) => drop(self.trouble.insert(gateway.clone(), trouble)),
+            None => drop(self.trouble.remove(gateway)),
+        }
+    }
+
+    /// Whether every ready proxy has said what it has, to whichever replica.
+    pub(crate) fn has_heard_all(&self) -> bool {
+        let said = |gateway: &ObjectKey, pod: &String| self.acks.get(gateway).is_some_and(|acks| acks.contains_key(pod));
+        self.gateways.iter().all(|(infra, gateway)| self.ready.get(infra).into_iter().flatten().all(|pod| said(gateway, pod)))
     }
 
     /// A pod as it is now. Gives the Gateway whose facts changed.
@@ -76,7 +94,7 @@ impl Fleet {
     pub(crate) fn proxies(&self, gateway: &ObjectKey) -> Proxies {
         let infra = self.gateways.iter().find(|(_, named)| *named == gateway).map(|(infra, _)| infra);
         let ready = infra.and_then(|infra| self.ready.get(infra)).cloned().unwrap_or_default();
-        Proxies { ready, acked: self.acks.get(gateway).cloned().unwrap_or_default() }
+        Proxies { ready, acked: self.acks.get(gateway).cloned().unwrap_or_default(), trouble: self.trouble.get(gateway).cloned() }
     }
 }
 

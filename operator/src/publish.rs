@@ -80,9 +80,11 @@ impl Publisher {
         }
     }
 
-    /// From now on the ServiceAccount may have the configuration of this Gateway.
+    /// From now on this ServiceAccount, and no other, may have the configuration of this Gateway.
     pub(crate) fn admit(&self, account: ObjectKey, gateway: ObjectKey) {
-        self.accounts.lock().insert(account, gateway);
+        let mut accounts = self.accounts.lock();
+        accounts.retain(|_, admitted| *admitted != gateway);
+        accounts.insert(account, gateway);
     }
 
     /// No ServiceAccount has the configuration of this Gateway any more.
@@ -167,6 +169,10 @@ impl Resources {
     }
 
     fn change(&mut self, name: String, resource: Option<(Named, String)>) {
+        let version = |resource: &Option<(Named, String)>| resource.as_ref().map(|(_, version)| version.clone());
+        if self.current.get(&name).is_some_and(|known| version(&known.resource) == version(&resource)) {
+            return;
+        }
         self.last += 1;
         let revision = self.last;
         self.removed += usize::from(resource.is_none());

@@ -82,7 +82,8 @@ pub(crate) fn read(kind: Kind, manifest: Manifest) -> Result<Object, Unreadable>
 
 fn typed<T: DeserializeOwned>(json: Value) -> Result<Arc<T>, Unreadable> {
     serde_path_to_error::deserialize(json).map(Arc::new).map_err(|error| {
-        let reason = format!("{} is not what this version understands there: correct it, or see the operator's release notes", error.path());
+        let reason =
+            format!("{} is not what this version understands there: correct it, or see the operator's release notes", error.path());
         Unreadable { reason }
     })
 }

@@ -27,8 +27,9 @@ use merge::{Merged, Shape, merge};
 /// Writes at a time: the API server takes about so many side by side before they only wait for each other.
 const WRITERS: usize = 8;
 /// Counts of attached routes are written at most so often per Gateway: a thousand routes must not be a thousand writes.
-const COUNTS: Duration = Duration::from_millis(300);
+const COUNTS: Duration = Duration::from_millis(600);
 const RETRY: Duration = Duration::from_millis(500);
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// The name under which the API server knows our writes.
 pub(crate) const FIELD_MANAGER: &str = "keyward-operator";
 
@@ -59,7 +60,9 @@ struct Slot {
     /// JSON text: small, and needed only to compare.
     wanted: Option<Box<str>>,
     queued: bool,
-    counted: Option<Instant>,
+    /// When it was last written, and how many times in a row without being right afterwards.
+    written: Option<Instant>,
+    writes: u32,
 }
 
 /// What the API server has.
@@ -108,9 +111,34 @@ impl Statuses {
     pub(crate) fn want(&self, kind: Kind, key: &ObjectKey, status: Option<&Status>) {
         let wanted = status.and_then(|status| encode(status, &self.identity.namespace));
         let mut slots = self.slots.lock();
-        let slot = slots.entry((kind, key.clone())).or_default();
+        let id = (kind, key.clone());
+        if wanted.is_none() || says_nothing(status) {
+            // What is gone, or never was ours, takes no room.
+            let Some(slot) = slots.get_mut(&id) else { return };
+            slot.wanted = wanted.filter(|_| slot.live.is_some());
+            slot.writes = 0;
+            self.enqueue(slot, id);
+            return;
+        }
+        let slot = slots.entry(id.clone()).or_default();
         slot.wanted = wanted;
-        self.enqueue(slot, (kind, key.clone()));
+        slot.writes = 0;
+        self.enqueue(slot, id);
+    }
+
+    /// Everything that exists was seen and judged: routes that nothing was said of, and that have an entry of ours all the same, lost their
+    /// parents while nobody looked.
+    pub(crate) fn sweep(&self) {
+        let mut slots = self.slots.lock();
+        let ours = json!(self.identity.controller).to_string();
+        let stale = slots.iter_mut().filter(|((kind, _), slot)| {
+            let left = slot.live.as_ref().is_some_and(|live| live.status.contains(&ours));
+            matches!(kind, Kind::HttpRoute | Kind::GrpcRoute) && slot.wanted.is_none() && left
+        });
+        for (id, slot) in stale {
+            slot.wanted = Some("{\"parents\":[]}".into());
+            self.enqueue(slot, id.clone());
+        }
     }
 
     fn enqueue(&self, slot: &mut Slot, id: Id) {
@@ -129,7 +157,8 @@ impl Statuses {
                 fresh.look_again();
             }
         });
-        UnboundedReceiverStream::new(work).for_each_concurrent(WRITERS, |id| self.settle(id)).await;
+        let this = &self;
+        UnboundedReceiverStream::new(work).for_each_concurrent(WRITERS, |id| async move { this.settle(id).await }).await;
     }
 
     fn look_again(&self) {
@@ -138,39 +167,53 @@ impl Statuses {
         }
     }
 
-    async fn settle(&self, id: Id) {
+    async fn settle(self: &Arc<Self>, id: Id) {
         let again = match self.step(&id) {
-            Step::Nothing => return,
+            Step::Nothing => None,
             Step::Later(pause) => Some(pause),
             Step::Write { version, patch } => self.write(&id, &version, patch).await,
         };
-        if let Some(pause) = again {
-            tokio::time::sleep(pause).await;
+        self.free(id, again);
+    }
+
+    /// An object can be queued again: at once, when it changes, or after a pause that takes nobody else's turn.
+    fn free(self: &Arc<Self>, id: Id, again: Option<Duration>) {
+        let Some(pause) = again.filter(|pause| !pause.is_zero()) else {
             if let Some(slot) = self.slots.lock().get_mut(&id) {
                 slot.queued = false;
-                self.enqueue(slot, id);
+                if again.is_some() {
+                    self.enqueue(slot, id);
+                }
             }
-        }
+            return;
+        };
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(pause).await;
+            this.free(id, Some(Duration::ZERO));
+        });
     }
 
     #[expect(clippy::disallowed_methods, reason = "a condition's time is the time of writing it")]
     fn step(&self, id: &Id) -> Step {
         let mut slots = self.slots.lock();
         let Some(slot) = slots.get_mut(id) else { return Step::Nothing };
-        slot.queued = false;
         let (Some(live), Some(wanted), true) = (&slot.live, &slot.wanted, *self.leader.borrow()) else { return Step::Nothing };
         let (Ok(before), Ok(ours)) = (serde_json::from_str(&live.status), serde_json::from_str(wanted)) else { return Step::Nothing };
         let Some(Merged { status, only_counts }) = merge(shape(id.0), &before, &ours, &self.identity.controller, Timestamp::now()) else {
+            slot.writes = 0;
             return Step::Nothing;
         };
         let now = Instant::now();
-        let wait = slot.counted.map(|at| COUNTS.saturating_sub(now.duration_since(at))).filter(|wait| only_counts && !wait.is_zero());
-        slot.queued = true;
-        if let Some(wait) = wait {
+        let since = slot.written.map(|at| now.duration_since(at)).unwrap_or(LONGEST_RETRY);
+        let pause = if only_counts { COUNTS.max(patience(slot.writes)) } else { patience(slot.writes) };
+        if let Some(wait) = pause.checked_sub(since).filter(|wait| !wait.is_zero()) {
             return Step::Later(wait);
         }
-        slot.counted = Some(now);
-        Step::Write { version: live.version.clone(), patch: difference(&before, status) }
+        slot.written = Some(now);
+        slot.writes += 1;
+        let Some(patch) = difference(&before, &status) else { return Step::Nothing };
+        Step::Write { version: live.version.clone(), patch }
     }
 
     /// Gives the pause after which to look again, if that is needed.
@@ -195,12 +238,20 @@ impl Statuses {
             }
             Err(kube::Error::Api(status)) if status.code == 404 => None,
             // The watch brings the newer object; if it already has, look at once.
-            Err(kube::Error::Api(status)) if status.code == 409 => Some(Duration::from_millis(5)),
+            Err(kube::Error::Api(status)) if status.code == 409 => self.is_newer(id, version).then_some(Duration::ZERO),
             Err(error) => {
                 tracing::warn!(object.kind = kind.as_str(), object.name = %key, %error, "a status could not be written, trying again");
                 Some(RETRY)
             }
         }
+    }
+
+    fn is_newer(&self, id: &Id, version: &str) -> bool {
+        let mut slots = self.slots.lock();
+        let Some(slot) = slots.get_mut(id) else { return false };
+        // The write did not count: it changed nothing.
+        slot.writes = slot.writes.saturating_sub(1);
+        slot.live.as_ref().is_some_and(|live| live.version != version)
     }
 
     fn wrote(&self, id: &Id, version: Option<String>, status: Option<Box<str>>) {
@@ -212,18 +263,37 @@ impl Statuses {
     }
 }
 
+/// The pause before writing once more what was written so many times in a row: somebody else writes it otherwise, or the API server
+/// keeps something else.
+fn patience(writes: u32) -> Duration {
+    match writes {
+        0..=3 => Duration::ZERO,
+        more => RETRY.saturating_mul(1 << (more - 3).min(10)).min(LONGEST_RETRY),
+    }
+}
+
 /// Resource versions of one kind are numbers that grow.
 fn is_older(one: &str, other: &str) -> bool {
     matches!((one.parse::<u64>(), other.parse::<u64>()), (Ok(one), Ok(other)) if one < other)
 }
 
-/// Fields that differ; one that is no more becomes null, as a merge patch removes it.
-fn difference(before: &Value, after: Value) -> Value {
-    let Value::Object(after) = after else { return after };
-    let removed = before.as_object().into_iter().flat_map(Map::keys).filter(|field| !after.contains_key(*field));
-    let removed: Vec<(String, Value)> = removed.map(|field| (field.clone(), Value::Null)).collect();
-    let changed = after.into_iter().filter(|(field, value)| before.get(field) != Some(value));
-    Value::Object(changed.chain(removed).collect())
+/// The merge patch that makes one of the other: fields that differ, and null for one that is no more. `None`: nothing does.
+fn difference(before: &Value, after: &Value) -> Option<Value> {
+    let (Some(before), Some(fields)) = (before.as_object(), after.as_object()) else {
+        return (before != after).then(|| after.clone());
+    };
+    let removed = before.keys().filter(|field| !fields.contains_key(*field)).map(|field| (field.clone(), Value::Null));
+    let changed = fields.iter().filter_map(|(field, value)| match before.get(field) {
+        Some(known) => Some((field.clone(), difference(known, value)?)),
+        None => Some((field.clone(), value.clone())),
+    });
+    let patch: Map<String, Value> = changed.chain(removed).collect();
+    (!patch.is_empty()).then_some(Value::Object(patch))
+}
+
+/// A route without a parent of ours.
+fn says_nothing(status: Option<&Status>) -> bool {
+    matches!(status, Some(Status::Route(route)) if route.parents.is_empty())
 }
 
 fn shape(kind: Kind) -> Shape {
@@ -252,5 +322,26 @@ pub(crate) fn api(client: &Client, kind: Kind, key: &ObjectKey) -> Api<Manifest>
     match key.namespace.as_str() {
         "" => Api::all_with(client.clone(), &resource(kind)),
         namespace => Api::namespaced_with(client.clone(), namespace, &resource(kind)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patch_removes_what_is_no_more_at_every_depth_and_touches_nothing_else() {
+        let before = json!({ "statuses": { "ns": { "state": "Rejected", "reason": "x" }, "other": { "state": "Accepted" } }, "list": [1] });
+        let after = json!({ "statuses": { "ns": { "state": "Accepted" }, "other": { "state": "Accepted" } }, "list": [1] });
+        let patch = difference(&before, &after).unwrap();
+        assert_eq!(patch, json!({ "statuses": { "ns": { "state": "Accepted", "reason": null } } }));
+        assert_eq!(difference(&after, &after), None);
+        assert_eq!(difference(&Value::Null, &after), Some(after));
+    }
+
+    #[test]
+    fn gives_up_hurrying_when_a_write_does_not_last() {
+        assert_eq!(patience(3), Duration::ZERO);
+        assert!(patience(4) > Duration::ZERO && patience(40) == LONGEST_RETRY);
     }
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use kube::core::Resource;
 use kube::Api;
+use kube::core::Resource;
 use kube_runtime::watcher::{self, Event, watcher};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
@@ -85,7 +85,10 @@ where
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => {
-                    follower.waits.reset();
+                    // A list that has only begun may fail yet.
+                    if !matches!(event, Event::Init) {
+                        follower.waits.reset();
+                    }
                     for seen in follower.digest(event) {
                         if shared.inputs.send((self.into)(seen)).await.is_err() {
                             return;
@@ -183,7 +186,9 @@ fn explain(kind: &str, error: &watcher::Error) -> String {
         other => return format!("watching {kind} failed, trying again: {other}"),
     };
     match status.code {
-        404 => format!("{kind} are not known to the API server: install their CRDs (Gateway API: its standard channel; ours: config/crd); waiting"),
+        404 => format!(
+            "{kind} are not known to the API server: install their CRDs (Gateway API: its standard channel; ours: config/crd); waiting"
+        ),
         403 => format!("watching {kind} is forbidden: {}; apply config/rbac; waiting", status.message),
         _ => format!("watching {kind} failed, trying again: {}", status.message),
     }

@@ -32,6 +32,8 @@ use proxy_stream::ProxyStream;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// A proxy that is partitioned away is noticed by pings.
 const KEEPALIVE: Duration = Duration::from_secs(10);
+/// A proxy that comes back names everything that it has.
+const LARGEST_REQUEST: usize = 64 << 20;
 
 type Answers = Pin<Box<dyn Stream<Item = Result<DeltaDiscoveryResponse, Status>> + Send>>;
 
@@ -61,7 +63,7 @@ pub(crate) async fn serve(address: SocketAddr, tls: Arc<rustls::ServerConfig>, s
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .tcp_nodelay(true)
-        .add_service(AggregatedDiscoveryServiceServer::new(service));
+        .add_service(AggregatedDiscoveryServiceServer::new(service).max_decoding_message_size(LARGEST_REQUEST));
     server.serve_with_incoming_shutdown(incoming, stop.cancelled_owned()).await?;
     Ok(())
 }
@@ -103,14 +105,11 @@ impl AggregatedDiscoveryService for ConfigService {
         Err(Status::unimplemented("only delta xDS is served"))
     }
 
-    async fn delta_aggregated_resources(
-        &self,
-        request: Request<Streaming<DeltaDiscoveryRequest>>,
-    ) -> Result<Response<Answers>, Status> {
-        let identity = self.identify(&request).await?;
+    async fn delta_aggregated_resources(&self, request: Request<Streaming<DeltaDiscoveryRequest>>) -> Result<Response<Answers>, Status> {
         if !*self.synced.borrow() {
             return Err(Status::unavailable("the operator has not seen everything yet"));
         }
+        let identity = self.identify(&request).await?;
         let account = ObjectKey::new(&identity.namespace, &identity.service_account);
         let requests = request.into_inner();
         if account == self.own_account {

@@ -17,7 +17,8 @@ use crate::class::{Classes, Owner};
 use crate::finding::{About, Aspect, Finding, Findings, Problem, UNSUPPORTED_VALUE};
 use crate::index::Index;
 use crate::infra::{self, Infra};
-use crate::{ClusterSettings, ObjectKey, Settings, parameters};
+use crate::parameters::{self, INVALID_PARAMETERS};
+use crate::{ClusterSettings, ObjectKey, Settings};
 
 pub use address::GatewayAddress;
 pub(crate) use listener::Listener;
@@ -47,6 +48,8 @@ pub(crate) struct Gateway {
     pub(crate) infra: Option<Infra>,
     /// In a cluster: where it is reached.
     pub(crate) addresses: Option<Vec<GatewayAddress>>,
+    /// It is being deleted: nothing is to be made for it again.
+    pub(crate) is_ending: bool,
 }
 
 impl Judged {
@@ -61,7 +64,7 @@ impl Judged {
     pub(crate) fn is_same_to_routes(&self, other: &Self) -> bool {
         match (self.ours(), other.ours()) {
             (Some(one), Some(other)) => {
-                one.is_accepted() == other.is_accepted()
+                one.is_served() == other.is_served()
                     && one.listeners.len() == other.listeners.len()
                     && one.listeners.iter().zip(&other.listeners).all(|(one, other)| one.is_same_to_routes(other))
             }
@@ -72,14 +75,20 @@ impl Judged {
 }
 
 impl Gateway {
-    /// Whether it is served at all.
+    /// Whether it is as it should be.
     pub(crate) fn is_accepted(&self) -> bool {
         self.findings.first(Aspect::Accepted).is_none()
     }
 
+    /// Whether its proxies, if there are any, are told anything. How they are run is another matter: a mistake there must not keep a
+    /// revoked route or an old token alive.
+    pub(crate) fn is_served(&self) -> bool {
+        self.findings.mistakes(Aspect::Accepted).all(|mistake| mistake.reason == INVALID_PARAMETERS)
+    }
+
     /// Its listeners with what they speak, if it is served at all.
     pub(crate) fn served(&self) -> impl Iterator<Item = (&Listener, config::Protocol)> {
-        let listeners = self.listeners.iter().filter(|_| self.is_accepted());
+        let listeners = self.listeners.iter().filter(|_| self.is_served());
         listeners.filter_map(|listener| listener.served().map(|protocol| (listener, protocol)))
     }
 
@@ -125,7 +134,14 @@ pub(crate) fn judge(index: &Index<'_>, classes: &Classes, gateway: &api::Gateway
 fn judge_ours(index: &Index<'_>, key: &ObjectKey, gateway: &api::Gateway) -> Gateway {
     let mut listeners: Vec<Listener> = listener::judge_all(index, key, &gateway.spec);
     conflict::mark(&mut listeners);
-    Gateway { generation: gateway.metadata.generation, listeners, findings: own_findings(index, key, &gateway.spec), infra: None, addresses: None }
+    Gateway {
+        generation: gateway.metadata.generation,
+        listeners,
+        findings: own_findings(index, key, &gateway.spec),
+        infra: None,
+        addresses: None,
+        is_ending: gateway.metadata.deletion_timestamp.is_some(),
+    }
 }
 
 impl Gateway {
@@ -139,10 +155,12 @@ impl Gateway {
         }
         let own = parameters_of(index, &key, &gateway.spec).and_then(Result::ok);
         let parameters = own.map_or_else(|| base.clone(), |own| own.merged_over(base));
-        let ports = self.served().filter_map(|(listener, _)| u16::try_from(listener.port).ok()).collect();
+        // Also while a certificate is away: the Service's address would go with its last port.
+        let ports = self.listeners.iter().filter(|listener| listener.is_sound() && listener.speaks().is_some());
+        let ports = ports.filter_map(|listener| u16::try_from(listener.port).ok()).collect();
         match infra::of(gateway, &ports, &parameters, &cluster.infra) {
             Ok(infra) => self.infra = Some(infra),
-            Err(message) => self.findings.push(Finding::accepted(PARAMETERS, "InvalidParameters", message)),
+            Err(message) => self.findings.push(Finding::accepted(PARAMETERS, INVALID_PARAMETERS, message)),
         }
     }
 }

@@ -120,10 +120,7 @@ impl Writer {
     fn new(gateway: &Gateway) -> Self {
         let (key, class) = (ObjectKey::of(&gateway.metadata), &gateway.spec.gateway_class_name);
         let name = infra_name(&key, class);
-        let selector = BTreeMap::from([
-            (GATEWAY_NAME_LABEL.to_owned(), name::label(&key.name)),
-            (INSTANCE_LABEL.to_owned(), name.clone()),
-        ]);
+        let selector = BTreeMap::from([(GATEWAY_NAME_LABEL.to_owned(), name::label(&key.name)), (INSTANCE_LABEL.to_owned(), name.clone())]);
         let infrastructure = gateway.spec.infrastructure.as_ref();
         let mut labels = infrastructure.and_then(|given| given.labels.clone()).unwrap_or_default();
         labels.extend(selector.clone());
@@ -168,8 +165,9 @@ impl Writer {
 fn deployment(writer: &Writer, parameters: &crds::GatewayParametersSpec, settings: &InfraSettings) -> Result<Value, String> {
     let mut template = pod::template(writer, parameters, settings);
     if let Some(patch) = &parameters.pod_template {
+        let base = template.clone();
         patch::merge(&mut template, patch);
-        patch::check(&template)?;
+        patch::check(&base, &template, &writer.selector)?;
     }
     let mut spec = Map::new();
     // An autoscaler owns the number: two writers would fight.
@@ -283,7 +281,8 @@ mod tests {
 
     #[test]
     fn an_autoscaler_takes_over_the_number_of_replicas() {
-        let autoscaling = crds::gateway_parameters::Autoscaling { min_replicas: 2, max_replicas: 4, target_cpu_utilization_percentage: None };
+        let autoscaling =
+            crds::gateway_parameters::Autoscaling { min_replicas: 2, max_replicas: 4, target_cpu_utilization_percentage: None };
         let parameters = crds::GatewayParametersSpec { autoscaling: Some(autoscaling), ..Default::default() };
         let infra = infra(&gateway("gw"), &parameters);
         assert!(find(&infra, "Deployment")["spec"].get("replicas").is_none());

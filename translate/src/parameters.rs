@@ -8,6 +8,8 @@ use crate::index::Index;
 
 const GROUP: &str = "keyward.dev";
 const KIND: &str = "GatewayParameters";
+/// Why a Gateway or GatewayClass is not accepted (`GatewayReasonInvalidParameters`).
+pub(crate) const INVALID_PARAMETERS: &str = "InvalidParameters";
 
 /// The parameters that a reference means. "If the referent cannot be found, refers to an unsupported kind, or when the data within that
 /// resource is malformed, the Gateway SHOULD be rejected with the "Accepted" status condition set to "False" and an "InvalidParameters"
@@ -19,7 +21,7 @@ pub(crate) fn resolve<'s>(
     kind: &str,
     key: ObjectKey,
 ) -> Result<&'s GatewayParametersSpec, Finding> {
-    let invalid = |message| Finding::accepted(field, "InvalidParameters", message);
+    let invalid = |message| Finding::accepted(field, INVALID_PARAMETERS, message);
     if group != GROUP || kind != KIND {
         return Err(invalid(format!("parametersRef to {kind} {} is not understood: refer to a {GROUP} {KIND}, or remove it", key.name)));
     }

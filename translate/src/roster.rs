@@ -119,7 +119,8 @@ fn conflicts<'r>(gateway: &ObjectKey, routes: impl Iterator<Item = &'r RouteStat
 
 fn rival(claims: &BTreeMap<&str, Claims<'_>>, route: &RouteState, parent: &Parent, served: &Served) -> Option<Finding> {
     let kind = route.compiled.route.kind;
-    let found = served.iter().find_map(|(listener, hosts)| Some((listener, claims.get(listener.as_str())?.rival(kind, served_hosts(hosts))?)));
+    let found =
+        served.iter().find_map(|(listener, hosts)| Some((listener, claims.get(listener.as_str())?.rival(kind, served_hosts(hosts))?)));
     let (listener, (kind, rival)) = found?;
     let message = format!(
         "{} {rival} is older, or before this route by name, and has one of its hostnames on listener {listener}: routes of both kinds \

@@ -72,6 +72,8 @@ pub struct Proxies {
     pub ready: BTreeSet<String>,
     /// Digest of the listeners that each pod has acknowledged, by its name.
     pub acked: BTreeMap<String, String>,
+    /// Why something that is to run for the Gateway could not be applied.
+    pub trouble: Option<String>,
 }
 
 /// Who we are.

@@ -39,7 +39,7 @@ pub struct Translator {
     rosters: BTreeMap<ObjectKey, Roster>,
     /// The Gateways that each route is on.
     placed: BTreeMap<RouteId, BTreeSet<ObjectKey>>,
-    /// By accepted Gateway.
+    /// By Gateway that is served.
     servings: BTreeMap<ObjectKey, Serving>,
     /// Gateways whose status may differ.
     unsaid: BTreeSet<ObjectKey>,
@@ -208,7 +208,7 @@ impl Translator {
             if !before.as_ref().zip(now).is_some_and(|(before, now)| before.is_same_to_routes(now)) {
                 self.routes.changed(&Dep(Kind::Gateway, key.clone()));
             }
-            match now.and_then(Judged::ours).filter(|gateway| gateway.is_accepted()) {
+            match now.and_then(Judged::ours).filter(|gateway| gateway.is_served()) {
                 Some(gateway) => self.servings.entry(key.clone()).or_default().listen(gateway),
                 None => {
                     if self.servings.remove(&key).is_some() {
@@ -325,10 +325,12 @@ impl Translator {
                 Some(Judged::Nobodys(problem)) => vec![problem.clone()],
                 Some(Judged::Anothers) | None => Vec::new(),
             };
-            // A Gateway that is merely invalid keeps what runs for it.
-            match judged.and_then(Judged::ours) {
-                Some(Gateway { infra: None, .. }) => {}
-                ours => self.told.infra(&key, ours.and_then(|gateway| gateway.infra.clone())),
+            match judged {
+                None | Some(Judged::Anothers) => self.told.infra(&key, None),
+                Some(Judged::Ours(gateway)) if gateway.is_ending => self.told.infra(&key, None),
+                Some(Judged::Ours(gateway)) if gateway.infra.is_some() => self.told.infra(&key, gateway.infra.clone()),
+                // One that is merely invalid, or whose class is away, keeps what runs for it.
+                Some(Judged::Ours(_) | Judged::Nobodys(_)) => {}
             }
             self.told.status(Kind::Gateway, &key, status);
             self.told.problems(Kind::Gateway, &key, problems);

@@ -12,8 +12,8 @@ use crds::{AuthToken, Upstream};
 use policy::Reason;
 use policy::config::{Backend, Provider, Secret};
 
-use crate::finding::{Aspect, Finding, Findings, Flaw};
 use crate::ObjectKey;
+use crate::finding::{Aspect, Finding, Findings, Flaw};
 use crate::index::Index;
 use crate::memo::Memo;
 

@@ -106,13 +106,17 @@ fn parents(live: &Value, ours: &Value, controller: &str, now: Timestamp) -> Valu
     Value::Object(status)
 }
 
+/// Types that nobody else sets on the objects that are ours to judge: one that is not said any more goes.
+const OURS: [&str; 5] = ["Accepted", "Programmed", "ResolvedRefs", "Conflicted", "PartiallyInvalid"];
+
 /// Ours with their times, in the order of the live ones as far as they are known there; others' types stay where they are.
 fn conditions(live: Option<&Value>, ours: &Value, now: Timestamp) -> Value {
     let ours = timed(live, Some(ours), now);
     let ours = list(Some(&ours));
     let of_type = |kind: Option<&Value>| ours.iter().find(|one| one.get("type") == kind);
     let before = list(live);
-    let kept = before.iter().map(|one| of_type(one.get("type")).unwrap_or(one).clone());
+    let is_own_type = |one: &Value| one.get("type").and_then(Value::as_str).is_some_and(|kind| OURS.contains(&kind));
+    let kept = before.iter().filter_map(|one| of_type(one.get("type")).or((!is_own_type(one)).then_some(one)).cloned());
     let new = ours.iter().filter(|one| !before.iter().any(|other| other.get("type") == one.get("type"))).cloned();
     kept.chain(new).collect()
 }
@@ -160,6 +164,16 @@ mod tests {
         let merged = merge(Shape::Conditions, &live, &ours, US, now()).unwrap().status;
         assert_eq!(merged["conditions"][0], condition("Accepted", "True", 2, "2020-01-01T00:00:00Z"));
         assert_eq!(merged["conditions"][1]["lastTransitionTime"], "2027-01-15T08:00:00Z");
+    }
+
+    #[test]
+    fn drops_a_condition_of_ours_that_is_not_said_any_more() {
+        let time = "2020-01-01T00:00:00Z";
+        let live = json!({ "conditions": [condition("ResolvedRefs", "True", 1, time), condition("Foreign", "True", 1, time)] });
+        let ours = json!({ "conditions": [condition("Accepted", "False", 2, "")] });
+        let merged = merge(Shape::Conditions, &live, &ours, US, now()).unwrap().status;
+        let types: Vec<&str> = merged["conditions"].as_array().unwrap().iter().filter_map(|one| one["type"].as_str()).collect();
+        assert_eq!(types, ["Foreign", "Accepted"]);
     }
 
     #[test]

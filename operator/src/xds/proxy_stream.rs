@@ -1,5 +1,6 @@
 //! One proxy's stream: what it has, what it was told and has not acknowledged, what it refused.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,7 +16,7 @@ use translate::ObjectKey;
 
 use super::ConfigService;
 use crate::metrics::Metrics;
-use crate::peers::Ack;
+use crate::peers::{Ack, Board};
 use crate::publish::{Batch, Published};
 
 /// A stream whose token says no end ends after this: a proxy proves again who it is.
@@ -29,9 +30,12 @@ pub(super) struct ProxyStream {
     published: std::sync::Weak<Published>,
     revisions: tokio::sync::watch::Receiver<u64>,
     acks: mpsc::Sender<Ack>,
+    board: Arc<Board>,
     metrics: Arc<Metrics>,
     stop: CancellationToken,
-    /// Everything up to here was acknowledged. `None`: the proxy has not said what it has.
+    /// What the proxy said it had, until it acknowledges something of ours.
+    initial: HashMap<String, String>,
+    /// Everything up to here was acknowledged. `None`: the proxy has not said what it has; 0: it has, and acknowledged nothing yet.
     acknowledged: Option<u64>,
     outstanding: Option<Outstanding>,
     /// What it refused: it is told nothing until there is something newer.
@@ -62,8 +66,10 @@ impl ProxyStream {
             revisions: published.follow(),
             published: Arc::downgrade(&published),
             acks: service.acks.clone(),
+            board: Arc::clone(&service.board),
             metrics: Arc::clone(&service.metrics),
             stop: service.stop.clone(),
+            initial: HashMap::new(),
             acknowledged: None,
             outstanding: None,
             refused: None,
@@ -83,6 +89,7 @@ impl ProxyStream {
         if let End::Told(status) = end {
             let _ = answers.send(Err(status)).await;
         }
+        self.board.forget(&self.gateway, &self.pod);
         tracing::info!(gateway = %self.gateway, proxy.pod = self.pod, "a proxy is disconnected");
         self.metrics.xds_clients.dec();
     }
@@ -100,7 +107,11 @@ impl ProxyStream {
             let batch = tokio::select! {
                 request = requests.next() => match request {
                     Some(Ok(request)) => self.hear(request).await,
-                    Some(Err(_)) | None => return End::Left,
+                    Some(Err(error)) => {
+                        tracing::info!(gateway = %self.gateway, proxy.pod = self.pod, %error, "a proxy's stream broke off");
+                        return End::Left;
+                    }
+                    None => return End::Left,
                 },
                 changed = self.revisions.changed() => match changed {
                     Ok(()) => self.news(),
@@ -129,7 +140,8 @@ impl ProxyStream {
         if self.acknowledged.is_none() {
             let Some(published) = self.published.upgrade() else { return Err(Status::not_found("the Gateway is gone")) };
             self.acknowledged = Some(0);
-            return Ok(Some(published.difference(&request.initial_resource_versions)));
+            self.initial = request.initial_resource_versions;
+            return Ok(Some(published.difference(&self.initial)));
         }
         let Some(outstanding) = self.outstanding.take_if(|outstanding| outstanding.nonce == request.response_nonce) else {
             return Ok(None);
@@ -138,6 +150,7 @@ impl ProxyStream {
             None => {
                 self.metrics.ack_seconds.observe(outstanding.sent.elapsed().as_secs_f64());
                 self.acknowledged = Some(outstanding.revision);
+                self.initial = HashMap::new();
                 self.refused = None;
                 let ack = Ack { gateway: self.gateway.clone(), pod: self.pod.clone(), digest: outstanding.digest };
                 let _ = self.acks.send(ack).await;
@@ -155,7 +168,11 @@ impl ProxyStream {
     fn news(&mut self) -> Result<Option<Batch>, Status> {
         let (Some(since), None) = (self.acknowledged, &self.outstanding) else { return Ok(None) };
         let Some(published) = self.published.upgrade() else { return Err(Status::not_found("the Gateway is gone")) };
-        let batch = published.since(since).map_err(|_| Status::aborted("too far behind: connect again"))?;
+        let batch = match since {
+            // It refused what it was told first: what it is to drop is known only by what it said it has.
+            0 => published.difference(&self.initial),
+            _ => published.since(since).map_err(|_| Status::aborted("too far behind: connect again"))?,
+        };
         let refused = self.refused.is_some_and(|refused| batch.revision <= refused);
         Ok((!batch.is_empty() && !refused).then_some(batch))
     }

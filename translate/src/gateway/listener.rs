@@ -8,6 +8,7 @@ use super::{LISTENERS, certificate};
 use crate::ObjectKey;
 use crate::finding::{Aspect, Finding, Findings, UNSUPPORTED_VALUE};
 use crate::index::Index;
+use crate::infra::ADMIN_PORT;
 use crate::model::RouteKind;
 
 /// A listener, judged.
@@ -132,8 +133,12 @@ fn protocol_finding(protocol: Protocol, field: &str) -> Option<Finding> {
 }
 
 fn port_finding(port: i32, field: &str) -> Option<Finding> {
-    let message = || format!("port {port} is not a port: use 1 to 65535");
-    (!(1..=65535).contains(&port)).then(|| Finding::accepted(format!("{field}.port"), "PortUnavailable", message()))
+    let message = match port {
+        port if port == i32::from(ADMIN_PORT) => format!("port {port} is the proxies' own, for probes and metrics: use another"),
+        1..=65535 => return None,
+        _ => format!("port {port} is not a port: use 1 to 65535"),
+    };
+    Some(Finding::accepted(format!("{field}.port"), "PortUnavailable", message))
 }
 
 /// An empty hostname is as good as none ("if unspecified, all hostnames are matched"; the Go type cannot tell them apart).

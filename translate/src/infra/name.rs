@@ -1,36 +1,39 @@
 //! Names of what runs for a Gateway: they fit where the API server is narrower than for Gateways, and no two Gateways share one.
 
+use sha2::{Digest, Sha256};
+
 use crate::ObjectKey;
 
 /// A Service's name is a DNS label, and so is a label's value as long.
 const LONGEST: usize = 63;
+/// Hexadecimal digits of a hash.
+const HASH: usize = 20;
 
-/// `<gateway>-<class>` (GEP-1762) where that is a name that a Service may have; else a readable part of it and a hash of the whole.
+/// `<gateway>-<class>` (GEP-1762) where that is a name that a Service may have, and where it can mean no other Gateway; else a readable part
+/// of it and a hash of the whole. The name is also that of a ServiceAccount, whose token is good for this Gateway's credentials.
 pub(crate) fn infra_name(gateway: &ObjectKey, class: &str) -> String {
     let plain = format!("{}-{class}", gateway.name);
     let letter_first = plain.starts_with(|c: char| c.is_ascii_lowercase());
-    match plain.len() <= LONGEST && letter_first && !plain.contains('.') {
+    // With a class without a dash, the last dash tells where the Gateway's name ends.
+    let unmistakable = !class.contains('-');
+    match plain.len() <= LONGEST && letter_first && !plain.contains('.') && unmistakable {
         true => plain,
-        false => shortened(&plain, if letter_first { "" } else { "gw-" }),
+        // No name has a slash, so that the two parts cannot be told otherwise.
+        false => shortened(&plain, &format!("{}/{class}", gateway.name), if letter_first { "" } else { "gw-" }),
     }
 }
 
 /// A name as the value of a label.
 pub(crate) fn label(name: &str) -> String {
-    if name.len() <= LONGEST { name.to_owned() } else { shortened(name, "") }
+    if name.len() <= LONGEST { name.to_owned() } else { shortened(name, name, "") }
 }
 
-fn shortened(name: &str, prefix: &str) -> String {
-    let hash = fnv1a(name);
-    let room = LONGEST - prefix.len() - 9;
+/// The hash is long enough, and of a kind, that nobody finds two names with the same.
+fn shortened(name: &str, whole: &str, prefix: &str) -> String {
+    let hash: String = Sha256::digest(whole).iter().take(HASH / 2).map(|byte| format!("{byte:02x}")).collect();
+    let room = LONGEST - prefix.len() - 1 - HASH;
     let readable: String = name.chars().map(|c| if c == '.' { '-' } else { c }).take(room).collect();
-    format!("{prefix}{}-{hash:08x}", readable.trim_end_matches('-'))
-}
-
-/// 64 bits folded to 32. The same for ever: a name must not change with a version of ours.
-fn fnv1a(text: &str) -> u32 {
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    (hash >> 32) as u32 ^ hash as u32
+    format!("{prefix}{}-{hash}", readable.trim_end_matches('-'))
 }
 
 #[cfg(test)]
@@ -44,6 +47,13 @@ mod tests {
     #[test]
     fn keeps_a_name_that_fits() {
         assert_eq!(name("ai-gateway"), "ai-gateway-keyward");
+    }
+
+    #[test]
+    fn two_gateways_never_share_a_name_however_names_and_classes_meet() {
+        let one = infra_name(&ObjectKey::new("ns", "prod"), "internal-keyward");
+        let other = infra_name(&ObjectKey::new("ns", "prod-internal"), "keyward");
+        assert_ne!(one, other);
     }
 
     #[test]

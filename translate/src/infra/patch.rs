@@ -1,8 +1,10 @@
 //! A patch over a pod template: objects field by field, lists of named things by their `name`, everything else whole.
 
-use k8s_openapi::api::core::v1::PodTemplateSpec;
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Container, PodTemplateSpec};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Lays `patch` over `base`; null removes a field.
 pub(super) fn merge(base: &mut Value, patch: &Value) {
@@ -31,16 +33,54 @@ fn name(value: &Value) -> Option<&str> {
     value.get("name")?.as_str()
 }
 
-/// Whether it is still a pod template. serde's words stay out of the message: they may quote a value.
-pub(super) fn check(template: &Value) -> Result<(), String> {
-    let kept = PodTemplateSpec::deserialize(template).is_ok_and(|template| template.spec.is_some());
-    kept.then_some(()).ok_or_else(|| "podTemplate does not leave a valid pod template: give its fields the types that a pod has".to_owned())
+/// Whether `patched` is still a pod template, and one that is allowed no more than `base`. serde's words stay out of the message: they may
+/// quote a value.
+pub(super) fn check(base: &Value, patched: &Value, selector: &BTreeMap<String, String>) -> Result<(), String> {
+    let template = PodTemplateSpec::deserialize(patched).ok();
+    let Some(spec) = template.and_then(|template| template.spec) else {
+        return Err("podTemplate does not leave a valid pod template: give its fields the types that a pod has".to_owned());
+    };
+    let selected = selector.iter().all(|(name, value)| patched["metadata"]["labels"][name] == json!(value));
+    let account = |template: &Value| template["spec"]["serviceAccountName"].clone();
+    let host = [spec.host_network, spec.host_pid, spec.host_ipc].contains(&Some(true));
+    let containers = spec.containers.iter().chain(spec.init_containers.iter().flatten());
+    let privileged = |container: &Container| container.security_context.as_ref().is_some_and(|context| context.privileged == Some(true));
+    let refused = [
+        (!selected, "labels by which the proxies are found"),
+        (account(base) != account(patched), "serviceAccountName"),
+        (host, "hostNetwork, hostPID or hostIPC"),
+        (containers.into_iter().any(privileged), "privileged containers"),
+    ];
+    match refused.into_iter().find(|(wrong, _)| *wrong) {
+        Some((_, what)) => Err(format!("podTemplate cannot set or change {what}: remove that")),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+
+    #[test]
+    fn a_patch_gives_the_proxies_no_more_than_they_have() {
+        let base =
+            json!({ "metadata": { "labels": { "a": "b" } }, "spec": { "serviceAccountName": "own", "containers": [{ "name": "proxy" }] } });
+        let selector = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
+        let checked = |patch: Value| {
+            let mut patched = base.clone();
+            merge(&mut patched, &patch);
+            check(&base, &patched, &selector)
+        };
+        assert!(checked(json!({ "spec": { "nodeSelector": { "x": "y" } } })).is_ok());
+        for patch in [
+            json!({ "metadata": { "labels": { "a": "c" } } }),
+            json!({ "spec": { "serviceAccountName": "other" } }),
+            json!({ "spec": { "hostNetwork": true } }),
+            json!({ "spec": { "containers": [{ "name": "proxy", "securityContext": { "privileged": true } }] } }),
+        ] {
+            assert!(checked(patch.clone()).is_err(), "{patch}");
+        }
+    }
 
     #[test]
     fn lists_without_names_are_replaced_and_null_removes() {

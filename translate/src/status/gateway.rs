@@ -19,8 +19,10 @@ pub(crate) fn gateway_status(
     now: Timestamp,
 ) -> GatewayStatus {
     let stamp = Stamp { now, generation: gateway.generation };
-    let listeners = gateway.listeners.iter().map(|one| listener_status(stamp, gateway, one, attached(name(one)))).collect();
-    let conditions = vec![accepted(stamp, gateway), programmed(stamp, gateway, missing(gateway, proxies, digest))];
+    let missing = missing(gateway, proxies, digest);
+    let listener = |one| ListenerStatus { attached_routes: attached(name(one)), ..listener_status(stamp, gateway, one, missing.as_ref()) };
+    let listeners = gateway.listeners.iter().map(listener).collect();
+    let conditions = vec![accepted(stamp, gateway), programmed(stamp, gateway, missing)];
     GatewayStatus { conditions, addresses: gateway.addresses.clone().unwrap_or_default(), listeners }
 }
 
@@ -44,7 +46,7 @@ fn accepted(stamp: Stamp, gateway: &Gateway) -> Condition {
 
 /// Whether anything is served.
 fn programmed(stamp: Stamp, gateway: &Gateway, missing: Option<(&'static str, String)>) -> Condition {
-    match (gateway.served().next(), missing) {
+    match (gateway.served().next().filter(|_| gateway.is_accepted()), missing) {
         (Some(_), None) => stamp.condition("Programmed", true, "Programmed", ""),
         (Some(_), Some((reason, message))) => stamp.condition("Programmed", false, reason, message),
         (None, _) => stamp.condition(
@@ -56,17 +58,20 @@ fn programmed(stamp: Stamp, gateway: &Gateway, missing: Option<(&'static str, St
     }
 }
 
-fn listener_status(stamp: Stamp, gateway: &Gateway, listener: &Listener, attached_routes: i32) -> ListenerStatus {
+/// Why the Gateway is not programmed: reason and message.
+type Missing = (&'static str, String);
+
+fn listener_status(stamp: Stamp, gateway: &Gateway, listener: &Listener, missing: Option<&Missing>) -> ListenerStatus {
     let kind = |kind: &crate::model::RouteKind| RouteGroupKind { group: GATEWAY_GROUP.to_owned(), kind: kind.as_str().to_owned() };
     ListenerStatus {
         name: listener.name.clone(),
         supported_kinds: listener.kinds.iter().map(kind).collect(),
-        attached_routes,
+        attached_routes: 0,
         conditions: vec![
             listener_accepted(stamp, listener),
             conflicted(stamp, listener),
             stamp.judged(&listener.findings, Aspect::ResolvedRefs),
-            listener_programmed(stamp, gateway, listener),
+            listener_programmed(stamp, gateway, listener, missing),
         ],
     }
 }
@@ -86,10 +91,12 @@ fn conflicted(stamp: Stamp, listener: &Listener) -> Condition {
     }
 }
 
-fn listener_programmed(stamp: Stamp, gateway: &Gateway, listener: &Listener) -> Condition {
-    match gateway.is_accepted() && listener.served().is_some() {
-        true => stamp.condition("Programmed", true, "Programmed", ""),
-        false => match listener.findings.first(Aspect::Conflicted) {
+fn listener_programmed(stamp: Stamp, gateway: &Gateway, listener: &Listener, missing: Option<&Missing>) -> Condition {
+    match (gateway.is_accepted() && listener.served().is_some(), missing) {
+        (true, None) => stamp.condition("Programmed", true, "Programmed", ""),
+        // A listener has no reason of its own for an address that is missing.
+        (true, Some((_, message))) => stamp.condition("Programmed", false, "Pending", message.clone()),
+        (false, _) => match listener.findings.first(Aspect::Conflicted) {
             Some(conflict) => stamp.condition("Programmed", false, conflict.reason, conflict.message.clone()),
             None => {
                 stamp.condition("Programmed", false, "Invalid", "the listener is not served: see its other conditions and the Gateway's")

@@ -11,6 +11,9 @@ use crate::gateway::Gateway;
 /// Why a Gateway is not programmed yet: reason and message. Without a cluster, what can be served is served.
 pub(super) fn missing(gateway: &Gateway, proxies: Option<&Proxies>, digest: Option<&String>) -> Option<(&'static str, String)> {
     let addresses = gateway.addresses.as_ref()?;
+    if let Some(trouble) = proxies.and_then(|proxies| proxies.trouble.as_ref()) {
+        return Some(("NoResources", trouble.clone()));
+    }
     if addresses.is_empty() {
         let message = "no address has been assigned to the Gateway's Service yet: does the cluster have a load balancer?";
         return Some(("AddressNotAssigned", message.to_owned()));
