@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 use keyward_e2e::{Curled, GUIDE_BODY, curl};
-use keyward_e2e_kube::{Cluster, HostName, Kind, Namespace, POD, Provider, SOON, condition, wait_until};
+use keyward_e2e_kube::{Cluster, HostName, Kind, Namespace, POD, Provider, SOON, says, wait_until};
 
 const NAMESPACE: &str = "gloo-system";
 const GATEWAY: &str = include_str!("../guide/gateway.yaml");
@@ -149,9 +149,6 @@ fn says_so_when_no_shell_expanded_the_guides_token() -> Result<()> {
     let namespace = Namespace::create(&cluster, "unexpanded")?;
     namespace.apply(&INLINE.replace("  namespace: gloo-system\n", ""))?;
     wait_until("the Upstream says what is wrong", SOON, || {
-        let upstream = namespace.get(Kind::UPSTREAM, "openai")?;
-        let resolved = condition(&upstream["status"], "ResolvedRefs").or_else(|_| condition(&upstream["status"], "Accepted"))?;
-        ensure!(resolved["status"] == "False" && resolved["message"].as_str().is_some_and(|said| said.contains("TOKEN")), "{resolved:#}");
-        Ok(())
+        says(&namespace.get(Kind::UPSTREAM, "openai")?["status"], "Accepted", "False", "InvalidInlineToken")
     })
 }
