@@ -122,12 +122,12 @@ fn writes_nothing_when_nothing_changes() -> Result<()> {
 fn puts_back_what_somebody_else_changes_in_a_gateways_infrastructure() -> Result<()> {
     let cluster = Cluster::shared()?;
     let namespace = served(&cluster, "drift")?;
-    cluster.patch(Kind::SERVICE, namespace.name(), "gw-keyward", &json!({ "spec": { "ports": [{ "port": 1234, "protocol": "TCP" }] } }))?;
+    let elsewhere = json!({ "name": "port-8080", "port": 8080, "protocol": "TCP", "targetPort": 1 });
+    cluster.patch(Kind::SERVICE, namespace.name(), "gw-keyward", &json!({ "spec": { "ports": [elsewhere] } }))?;
     namespace.delete(Kind::POD_DISRUPTION_BUDGET, "gw-keyward")?;
     wait_until("the Service has its port again and the budget is back", SOON, || {
         let service = namespace.get(Kind::SERVICE, "gw-keyward")?;
-        let ports = service["spec"]["ports"].as_array().context("no ports")?;
-        ensure!(ports.iter().any(|port| port["port"] == 8080), "{ports:?}");
+        ensure!(service["spec"]["ports"][0]["targetPort"] == 8080, "{:#}", service["spec"]);
         namespace.get(Kind::POD_DISRUPTION_BUDGET, "gw-keyward").map(drop)
     })
 }

@@ -18,7 +18,7 @@ fn parents<'v>(route: &'v Value, controller: &str) -> Vec<&'v Value> {
 /// Our one entry, about the route as it is now.
 fn ours(route: &Value) -> Result<&Value> {
     let parents = parents(route, US);
-    let [parent] = parents.as_slice() else { anyhow::bail!("expected one entry of ours: {:#}", route["status"]) };
+    let [parent] = parents[..] else { anyhow::bail!("expected one entry of ours: {:#}", route["status"]) };
     ensure!(is_current(route, condition(parent, "Accepted")?), "{parent:#}");
     Ok(parent)
 }
