@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::request::Parts;
 use parking_lot::Mutex;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Pages kept; the oldest go first, so that a long demo does not grow without end.
 const MOST_PAGES: usize = 100_000;
 
 /// One request as the provider saw it. Holds credentials in clear: that is what tests look for.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Entry {
     /// Counts up from 0 and is never used twice, not even after the journal was cleared.
     pub id: u64,

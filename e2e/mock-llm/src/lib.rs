@@ -31,7 +31,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 pub use journal::Entry;
-pub use tls::PROVIDER_NAMES;
+pub use tls::{Identity, PROVIDER_NAMES};
 
 /// How a mock provider is to be started.
 #[derive(Clone)]
@@ -44,6 +44,8 @@ pub struct Options {
     pub keys: Vec<String>,
     /// DNS names and addresses in the leaf certificate.
     pub names: Vec<String>,
+    /// A certificate to serve instead of one of its own authority.
+    pub identity: Option<Identity>,
     /// Serve without TLS (HTTP/1.1, or HTTP/2 with prior knowledge).
     pub plain: bool,
     /// Chunks in a streamed answer, unless the request's mode says otherwise.
@@ -62,6 +64,7 @@ impl Default for Options {
             admin: anywhere_on_loopback,
             keys: Vec::new(),
             names: PROVIDER_NAMES.iter().map(|name| (*name).to_owned()).collect(),
+            identity: None,
             plain: false,
             frames: 10,
             gap: Duration::from_millis(5),
@@ -83,10 +86,14 @@ impl Mock {
     /// Starts a provider on the current tokio runtime.
     ///
     /// # Errors
-    /// When an address cannot be bound or a certificate cannot be issued for the names asked for.
+    /// When an address cannot be bound, a certificate cannot be issued for the names asked for, or the given one cannot be used.
     pub async fn start(options: Options) -> anyhow::Result<Self> {
         let authority = tls::Authority::generate()?;
-        let acceptor = if options.plain { None } else { Some(authority.acceptor(&options.names)?) };
+        let acceptor = match (&options.identity, options.plain) {
+            (_, true) => None,
+            (Some(identity), false) => Some(identity.acceptor()?),
+            (None, false) => Some(authority.acceptor(&options.names)?),
+        };
         let (listener, addr) = server::bind(options.listen).await?;
         let (admin_listener, admin_addr) = server::bind(options.admin).await?;
         let state = Arc::new(server::State::new(&options));
@@ -109,7 +116,7 @@ impl Mock {
         self.admin_addr
     }
 
-    /// The certificate, as PEM, of the authority that signed the provider's leaf.
+    /// The certificate, as PEM, of its own authority, which signed the provider's leaf unless another one was given.
     #[must_use]
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
-use mock_llm::{Mock, Options};
+use mock_llm::{Identity, Mock, Options};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// An OpenAI-compatible HTTPS server that is no provider: for tests and demonstrations.
@@ -25,6 +25,12 @@ struct Arguments {
     /// A name for the certificate instead of the providers' own (repeatable)
     #[arg(long = "name", value_name = "NAME")]
     names: Vec<String>,
+    /// PEM file of a certificate to serve instead of one of its own authority
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// PEM file of that certificate's key
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
     /// Write the certificate of the signing authority to this file, as PEM
     #[arg(long, value_name = "FILE")]
     ca_out: Option<PathBuf>,
@@ -51,7 +57,7 @@ async fn main() -> anyhow::Result<()> {
     // Before anything is announced: a script may send the signal as soon as it has read the line.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mock = Mock::start(options(&arguments)).await?;
+    let mock = Mock::start(options(&arguments)?).await?;
     announce(&mock, &arguments)?;
     tokio::select! {
         _ = terminate.recv() => {}
@@ -61,9 +67,9 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn options(arguments: &Arguments) -> Options {
+fn options(arguments: &Arguments) -> anyhow::Result<Options> {
     let defaults = Options::default();
-    Options {
+    Ok(Options {
         listen: arguments.listen,
         admin: arguments.admin,
         keys: arguments.keys.clone(),
@@ -72,7 +78,14 @@ fn options(arguments: &Arguments) -> Options {
         frames: arguments.frames,
         gap: Duration::from_millis(arguments.gap_ms),
         base_path: arguments.base_path.clone(),
-    }
+        identity: identity(arguments)?,
+    })
+}
+
+fn identity(arguments: &Arguments) -> anyhow::Result<Option<Identity>> {
+    let (Some(chain), Some(key)) = (&arguments.tls_cert, &arguments.tls_key) else { return Ok(None) };
+    let read = |path: &Path| std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
+    Ok(Some(Identity { chain: read(chain)?, key: read(key)? }))
 }
 
 /// The CA first, the address last: whoever sees the address finds everything else in place.

@@ -1,13 +1,15 @@
-//! The mock's own certificate authority and the leaf it serves. Made anew at every start, kept in memory only.
+//! The certificate that the mock serves: of its own authority, made anew at every start and kept in memory only, or one that it was given.
 
 use std::sync::Arc;
 
+use anyhow::Context;
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
 use rustls::ServerConfig;
-use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::TlsAcceptor;
 
 /// The names in the leaf unless the options ask for others: every provider the gateway knows, and this machine.
@@ -54,14 +56,36 @@ impl Authority {
         let key = KeyPair::generate()?;
         let leaf = params.signed_by(&key, &self.issuer)?;
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_single_cert(vec![leaf.der().clone()], key)?;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(TlsAcceptor::from(Arc::new(config)))
+        acceptor(vec![leaf.der().clone()], key)
     }
+}
+
+/// A certificate with its key, from elsewhere.
+#[derive(Clone)]
+pub struct Identity {
+    /// PEM: the leaf, then what signed it.
+    pub chain: String,
+    /// PEM.
+    pub key: String,
+}
+
+impl Identity {
+    pub(crate) fn acceptor(&self) -> anyhow::Result<TlsAcceptor> {
+        let chain = CertificateDer::pem_slice_iter(self.chain.as_bytes()).collect::<Result<Vec<_>, _>>()?;
+        // Errors of parsers may quote what they read.
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).ok().context("the key is not a key")?;
+        acceptor(chain, key)
+    }
+}
+
+fn acceptor(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> anyhow::Result<TlsAcceptor> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 fn common_name(name: &str) -> DistinguishedName {

@@ -1,0 +1,1 @@
+//! The propagation benchmark: placeholder until its parts are here.
