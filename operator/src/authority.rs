@@ -28,8 +28,10 @@ use tokio::sync::watch;
 use issue::{Issued, Signer};
 use plan::{Action, Stored};
 
-/// How often certificates are looked at.
+/// How often certificates are looked at, at least.
 const LOOK: Duration = Duration::from_secs(30);
+/// And at most.
+const SHORTEST_LOOK: Duration = Duration::from_millis(200);
 const RETRY: Duration = Duration::from_secs(2);
 
 /// How long things live.
@@ -47,6 +49,13 @@ pub struct AuthoritySettings {
     pub leaf_life: Duration,
     /// How long a new authority is trusted before it signs.
     pub overlap: Duration,
+}
+
+impl AuthoritySettings {
+    /// Often enough that nothing ends between two looks.
+    fn look(&self) -> Duration {
+        LOOK.min(self.leaf_life / 10).min(self.overlap / 4).max(SHORTEST_LOOK)
+    }
 }
 
 /// The authority and this replica's certificate.
@@ -99,6 +108,11 @@ impl Authority {
         self.bundle.subscribe()
     }
 
+    /// What is served now.
+    pub fn serving(&self) -> Option<Arc<CertifiedKey>> {
+        self.leaf.current.lock().as_ref().map(|current| Arc::clone(&current.key))
+    }
+
     /// TLS with the current certificate, whatever that is when a client comes.
     pub fn server_config(&self) -> Arc<rustls::ServerConfig> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -113,7 +127,7 @@ impl Authority {
     pub async fn run(self: Arc<Self>, leader: watch::Receiver<bool>) {
         let config = watcher::Config::default().fields(&format!("metadata.name={}", self.settings.secret)).timeout(crate::WATCH_SECONDS);
         let mut events = watcher::watcher(self.secrets.clone(), config).boxed();
-        let mut ticks = tokio::time::interval(LOOK);
+        let mut ticks = tokio::time::interval(self.settings.look());
         loop {
             tokio::select! {
                 event = events.next() => match event {
