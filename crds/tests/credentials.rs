@@ -124,7 +124,8 @@ fn the_copy_counts_only_for_credentials_and_only_once() {
 
 #[test]
 fn a_remedy_names_the_secret_and_patches_the_place() -> anyhow::Result<()> {
-    let pooled = upstream(json!({ "multi": { "priorities": [{ "pool": [{}, { "azureOpenai": { "authToken": { "inline": "canary" } } }] }] } }));
+    let pooled =
+        upstream(json!({ "multi": { "priorities": [{ "pool": [{}, { "azureOpenai": { "authToken": { "inline": "canary" } } }] }] } }));
     let found = inline_credentials(&pooled);
     let remedy = found.first().and_then(|one| Remedy::of(one, "u")).context("no remedy")?;
     assert_eq!((remedy.secret.as_str(), remedy.holds), ("u-azureopenai-0-1", Holds::Token));
@@ -156,8 +157,24 @@ fn what_is_moved_to_secrets_violates_nothing_and_is_not_lost() -> anyhow::Result
 }
 
 const WORDS: &[&str] = &[
-    "spec", "ai", "multi", "priorities", "pool", "openai", "authToken", "inline", "secretRef", "namespace", "customHost", "rules", "filters",
-    "requestHeaderModifier", "set", "name", "value", "authorization",
+    "spec",
+    "ai",
+    "multi",
+    "priorities",
+    "pool",
+    "openai",
+    "authToken",
+    "inline",
+    "secretRef",
+    "namespace",
+    "customHost",
+    "rules",
+    "filters",
+    "requestHeaderModifier",
+    "set",
+    "name",
+    "value",
+    "authorization",
 ];
 
 /// JSON of the words that matter, in any shape.

@@ -32,7 +32,7 @@ impl Certificates {
     /// Reads or makes a certificate. Waits for what it needs.
     pub async fn start(client: Client, options: &Options) -> anyhow::Result<Self> {
         if let Some(directory) = &options.tls_dir {
-            return Ok(Self::Files(Files::start(directory.clone()).await));
+            return Ok(Self::Files(Files::start(directory.clone())));
         }
         let authority = Authority::start(client, options.authority()).await?;
         // Every replica may renew the authority: the Secret's resource version lets one of them win, and the others take what it wrote.
@@ -68,10 +68,10 @@ impl Certificates {
     }
 }
 
+#[expect(clippy::expect_used, reason = "the provider has TLS 1.3")]
 fn server_config(files: Arc<Files>) -> rustls::ServerConfig {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = rustls::ServerConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13]);
-    #[expect(clippy::expect_used, reason = "the provider has TLS 1.3")]
     builder.expect("TLS 1.3").with_no_client_auth().with_cert_resolver(files)
 }
 
@@ -100,7 +100,7 @@ impl ResolvesServerCert for Files {
 }
 
 impl Files {
-    async fn start(directory: PathBuf) -> Arc<Self> {
+    fn start(directory: PathBuf) -> Arc<Self> {
         let files = Arc::new(Self { directory, current: RwLock::new(None) });
         files.look();
         tokio::spawn(Arc::clone(&files).follow());

@@ -94,7 +94,8 @@ pub(crate) fn warnings(request: &Request, violations: &[&Violation]) -> Vec<Stri
 /// Warnings about labels that are no levels.
 pub(crate) fn odd_labels(namespace: &str, labels: &[&'static str]) -> Vec<String> {
     let namespace = shown(namespace, "NAMESPACE");
-    let line = |label: &&str| cut(format!("label {label} of namespace {namespace} is not open, protected or restricted; restricted counts"));
+    let line =
+        |label: &&str| cut(format!("label {label} of namespace {namespace} is not open, protected or restricted; restricted counts"));
     labels.iter().map(line).collect()
 }
 

@@ -29,7 +29,8 @@ impl Metrics {
                 &["verdict"],
             )?,
             seconds: Histogram::with_opts(
-                HistogramOpts::new("keyward_webhook_review_duration_seconds", "From a review's head to its answer").buckets(SECONDS.to_vec()),
+                HistogramOpts::new("keyward_webhook_review_duration_seconds", "From a review's head to its answer")
+                    .buckets(SECONDS.to_vec()),
             )?,
             cert_expiry: Gauge::new("keyward_webhook_cert_expiry_timestamp_seconds", "When the serving certificate ends")?,
             namespaces_synced: IntGauge::new("keyward_webhook_namespaces_synced", "1 once the labels of all namespaces are known")?,

@@ -99,11 +99,8 @@ impl Namespaces {
             }
         };
         let defaults = self.unlabelled.levels;
-        let levels = Levels {
-            enforce: level(ENFORCE, defaults.enforce),
-            warn: level(WARN, defaults.warn),
-            audit: level(AUDIT, defaults.audit),
-        };
+        let levels =
+            Levels { enforce: level(ENFORCE, defaults.enforce), warn: level(WARN, defaults.warn), audit: level(AUDIT, defaults.audit) };
         Labelled { levels, odd }
     }
 }

@@ -8,6 +8,8 @@ use serde_json::Value;
 /// The longest review that is read. etcd takes objects of 1.5 MiB at most, and an update brings two.
 pub const LONGEST: usize = 3 * 1024 * 1024;
 
+const NAMES: [&str; 3] = ["Upstream", "HTTPRoute", "GRPCRoute"];
+
 const API_VERSION: &str = "admission.k8s.io/v1";
 
 /// An admission request. Not printable: its objects may hold credentials.
@@ -17,7 +19,7 @@ pub struct Request {
     pub uid: String,
     /// `None` for a kind that is not judged.
     pub kind: Option<Kind>,
-    /// The kind as its users write it, such as `HTTPRoute`; empty for one that is not judged.
+    /// The kind as its users write it, such as `HTTPRoute`; empty for one that we do not know.
     pub kind_name: &'static str,
     /// Empty while the API server has yet to make one (`generateName`).
     pub name: String,
@@ -117,7 +119,7 @@ impl Request {
         Ok(Self {
             uid,
             kind: Kind::of(&group, &kind),
-            kind_name: ["Upstream", "HTTPRoute", "GRPCRoute"].into_iter().find(|name| *name == kind).unwrap_or_default(),
+            kind_name: NAMES.into_iter().find(|name| *name == kind).unwrap_or_default(),
             name: asked.name.unwrap_or_default(),
             namespace: asked.namespace.unwrap_or_default(),
             operation,

@@ -47,8 +47,11 @@ async fn connection(acceptor: TlsAcceptor, stream: TcpStream, app: Router, watch
     let _ = stream.set_nodelay(true);
     let tls = match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
         Ok(Ok(tls)) => tls,
-        Ok(Err(error)) => return tracing::warn!(%error, "a handshake failed: is the caBundle right?"),
-        Err(_) => return tracing::debug!("a handshake was not finished in time"),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "a handshake failed: is the caBundle right?");
+            return;
+        }
+        Err(_) => return,
     };
     let connection = http1::Builder::new().serve_connection(TokioIo::new(tls), TowerToHyperService::new(app));
     if let Err(error) = watcher.watch(connection).await {

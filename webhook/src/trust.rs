@@ -26,6 +26,8 @@ use crate::options::Options;
 
 const MANAGER: &str = "keyward-webhook";
 const RETRY: Duration = Duration::from_secs(1);
+/// A patch that failed is tried again, whether or not anything happens.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// The caBundle of each webhook in the configuration, by name.
 type Live = Vec<(String, Vec<u8>)>;
@@ -50,27 +52,34 @@ impl Trust {
     pub(crate) async fn run(self: Arc<Self>, mut bundle: Option<watch::Receiver<String>>) {
         let config = watcher::Config::default().fields(&format!("metadata.name={}", self.name)).timeout(WATCH_SECONDS);
         let mut events = watcher(self.configurations.clone(), config).boxed();
+        let mut listed = false;
         loop {
             tokio::select! {
                 event = events.next() => match event {
-                    Some(Ok(event)) => self.digest(event),
+                    Some(Ok(event)) => self.digest(event, &mut listed),
                     Some(Err(error)) => self.complain(&error).await,
                     None => return,
                 },
                 () = changed(&mut bundle) => {}
+                () = tokio::time::sleep(LOOK) => {}
             }
-            let wanted = bundle.as_ref().map(|bundle| bundle.borrow().clone());
-            if let Some(Err(error)) = async { Some(self.heal(&wanted?).await) }.await {
+            let wanted = bundle.as_ref().map(|bundle| bundle.borrow().clone()).unwrap_or_default();
+            if let Err(error) = self.heal(&wanted).await {
                 self.complain(&error).await;
             }
         }
     }
 
-    fn digest(&self, event: Event<ValidatingWebhookConfiguration>) {
+    /// What was known stays known while it is listed again.
+    fn digest(&self, event: Event<ValidatingWebhookConfiguration>, listed: &mut bool) {
         match event {
-            Event::Apply(configuration) | Event::InitApply(configuration) => *self.live.lock() = Some(live(configuration)),
-            Event::Delete(_) | Event::Init => *self.live.lock() = None,
-            Event::InitDone => {}
+            Event::Init => *listed = false,
+            Event::Apply(configuration) | Event::InitApply(configuration) => {
+                *listed = true;
+                *self.live.lock() = Some(live(configuration));
+            }
+            Event::InitDone if *listed => {}
+            Event::InitDone | Event::Delete(_) => *self.live.lock() = None,
         }
     }
 

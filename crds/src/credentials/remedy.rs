@@ -93,11 +93,9 @@ pub fn moved(upstream: &Value) -> Option<Moved> {
 fn texts(holds: Holds, inline: &Value) -> Option<BTreeMap<&'static str, String>> {
     let keys: &[(&str, &str)] = match holds {
         Holds::Token => return Some(BTreeMap::from([("Authorization", inline.as_str()?.to_owned())])),
-        Holds::AwsKeys => &[
-            ("accessKeyId", "AWS_ACCESS_KEY_ID"),
-            ("secretAccessKey", "AWS_SECRET_ACCESS_KEY"),
-            ("sessionToken", "AWS_SESSION_TOKEN"),
-        ],
+        Holds::AwsKeys => {
+            &[("accessKeyId", "AWS_ACCESS_KEY_ID"), ("secretAccessKey", "AWS_SECRET_ACCESS_KEY"), ("sessionToken", "AWS_SESSION_TOKEN")]
+        }
     };
     let texts = keys.iter().filter_map(|(field, key)| Some((*key, inline.get(field)?.as_str()?.to_owned())));
     Some(texts.collect())
