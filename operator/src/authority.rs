@@ -94,18 +94,10 @@ impl Authority {
     /// Reads or makes the authority. Waits for an API server that lets it.
     pub async fn start(client: Client, settings: AuthoritySettings) -> anyhow::Result<Arc<Self>> {
         let secrets = Api::namespaced(client, &settings.namespace);
-        let authority = Arc::new(Self {
-            secrets,
-            settings,
-            bundle: watch::Sender::new(String::new()),
-            leaf: Arc::new(Leaf { current: Mutex::new(None) }),
-        });
+        let authority =
+            Arc::new(Self { secrets, settings, bundle: watch::Sender::new(String::new()), leaf: Arc::new(Leaf { current: Mutex::new(None) }) });
         while let Err(error) = authority.first().await {
-            tracing::warn!(
-                error = format!("{error:#}"),
-                secret.name = authority.settings.secret,
-                "no certificate authority yet, trying again"
-            );
+            tracing::warn!(error = format!("{error:#}"), secret.name = authority.settings.secret, "no certificate authority yet, trying again");
             tokio::time::sleep(RETRY).await;
         }
         Ok(authority)
@@ -147,11 +139,7 @@ impl Authority {
             }
             let leads = *leader.borrow();
             if let Err(error) = self.look(leads).await {
-                tracing::warn!(
-                    error = format!("{error:#}"),
-                    secret.name = self.settings.secret,
-                    "the certificate authority stays as it is"
-                );
+                tracing::warn!(error = format!("{error:#}"), secret.name = self.settings.secret, "the certificate authority stays as it is");
             }
         }
     }
