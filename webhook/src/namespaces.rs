@@ -1,4 +1,4 @@
-//! How strict each namespace is: its labels, and the cluster's defaults where it has none. Pure; [`crate::follow`] fills it.
+//! How strict each namespace is: its labels, and the cluster's defaults where it has none. Pure; `follow` fills it.
 
 use std::collections::BTreeMap;
 

@@ -91,14 +91,16 @@ pub fn moved(upstream: &Value) -> Option<Moved> {
 
 /// What goes into the Secret. AWS's own names of the keys, as its tools and Gloo's documentation have them.
 fn texts(holds: Holds, inline: &Value) -> Option<BTreeMap<&'static str, String>> {
-    let keys: &[(&str, &str)] = match holds {
+    let keys: [(&str, &'static str); 3] = match holds {
         Holds::Token => return Some(BTreeMap::from([("Authorization", inline.as_str()?.to_owned())])),
         Holds::AwsKeys => {
             &[("accessKeyId", "AWS_ACCESS_KEY_ID"), ("secretAccessKey", "AWS_SECRET_ACCESS_KEY"), ("sessionToken", "AWS_SESSION_TOKEN")]
         }
     };
-    let texts = keys.iter().filter_map(|(field, key)| Some((*key, inline.get(field)?.as_str()?.to_owned())));
-    Some(texts.collect())
+    // All of them or none: what is no text would be lost.
+    let texts = keys.into_iter().filter_map(|(field, key)| Some((key, inline.get(field)?)));
+    let texts: Option<BTreeMap<&'static str, String>> = texts.map(|(key, value)| Some((key, value.as_str()?.to_owned()))).collect();
+    texts.filter(|texts| !texts.is_empty())
 }
 
 fn secret(name: &str, namespace: Option<&str>, texts: &BTreeMap<&'static str, String>) -> Value {
