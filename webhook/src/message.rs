@@ -86,7 +86,8 @@ pub(crate) fn warnings(request: &Request, violations: &[&Violation]) -> Vec<Stri
     if !copies.is_empty() {
         let (kind, name) = (request.kind_name.to_ascii_lowercase(), shown(&request.name, "NAME"));
         let namespace = shown(&request.namespace, "NAMESPACE");
-        lines.push(format!("the last-applied copy has a credential; once the object has none: kubectl annotate {kind} {name} -n {namespace} {LAST_APPLIED}-"));
+        let command = format!("kubectl annotate {kind} {name} -n {namespace} {LAST_APPLIED}-");
+        lines.push(format!("the last-applied copy has a credential; once the object has none: {command}"));
     }
     lines.into_iter().map(cut).collect()
 }

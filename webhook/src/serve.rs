@@ -53,7 +53,8 @@ async fn connection(acceptor: TlsAcceptor, stream: TcpStream, app: Router, watch
         }
         Err(_) => return,
     };
-    let connection = http1::Builder::new().serve_connection(TokioIo::new(tls), TowerToHyperService::new(app));
+    let service = TowerToHyperService::new(app);
+    let connection = http1::Builder::new().header_read_timeout(None).serve_connection(TokioIo::new(tls), service);
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%error, "a connection ended");
     }

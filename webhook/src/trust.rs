@@ -84,7 +84,7 @@ impl Trust {
     }
 
     async fn complain(&self, error: &(dyn std::error::Error + Sync)) {
-        tracing::warn!(%error, configuration.name = self.name, "the ValidatingWebhookConfiguration cannot be watched or patched, trying again");
+        tracing::warn!(%error, configuration.name = self.name, "the webhook configuration cannot be watched or patched, trying again");
         tokio::time::sleep(RETRY).await;
     }
 

@@ -94,7 +94,7 @@ fn texts(holds: Holds, inline: &Value) -> Option<BTreeMap<&'static str, String>>
     let keys: [(&str, &'static str); 3] = match holds {
         Holds::Token => return Some(BTreeMap::from([("Authorization", inline.as_str()?.to_owned())])),
         Holds::AwsKeys => {
-            &[("accessKeyId", "AWS_ACCESS_KEY_ID"), ("secretAccessKey", "AWS_SECRET_ACCESS_KEY"), ("sessionToken", "AWS_SESSION_TOKEN")]
+            [("accessKeyId", "AWS_ACCESS_KEY_ID"), ("secretAccessKey", "AWS_SECRET_ACCESS_KEY"), ("sessionToken", "AWS_SESSION_TOKEN")]
         }
     };
     // All of them or none: what is no text would be lost.
