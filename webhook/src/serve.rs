@@ -54,7 +54,7 @@ async fn connection(acceptor: TlsAcceptor, stream: TcpStream, app: Router, watch
         Err(_) => return,
     };
     let service = TowerToHyperService::new(app);
-    let connection = http1::Builder::new().header_read_timeout(None).serve_connection(TokioIo::new(tls), service);
+    let connection = http1::Builder::new().header_read_timeout(None::<Duration>).serve_connection(TokioIo::new(tls), service);
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%error, "a connection ended");
     }
