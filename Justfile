@@ -56,11 +56,11 @@ cluster-down:
 kubectl *ARGS:
     @{{inside}} kubectl --kubeconfig "{{kubeconfig}}" {{ARGS}}
 
-# Static images of operator, proxy and the mock provider, FROM scratch; for a registry, see the Containerfile
+# Static images of operator, webhook, proxy and the mock provider, FROM scratch; for a registry, see the Containerfile
 images: cluster-build
-    RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target {{static}} -p keyward-operator -p keyward-proxy -p mock-llm
+    RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target {{static}} -p keyward-operator -p keyward-webhook -p keyward-proxy -p mock-llm
     @mkdir -p target/images
-    for name in keyward-operator keyward-proxy mock-llm; do \
+    for name in keyward-operator keyward-webhook keyward-proxy mock-llm; do \
       {{cluster}} image -name "ghcr.io/keyward/$name:{{version}}" -binary "target/{{static}}/release/$name" -o "target/images/$name.tar"; \
     done
 
@@ -73,6 +73,7 @@ install:
     @just kubectl apply --server-side -k target/cluster-bin/gateway-api/standard
     @just kubectl apply --server-side -k config/default
     @just kubectl -n keyward-system rollout status deployment/keyward-operator --timeout=120s
+    @just kubectl -n keyward-system rollout status deployment/keyward-webhook --timeout=120s
 
 # The Python environment of the real clients
 e2e-setup:
@@ -89,7 +90,7 @@ lint:
 
 # Each room compiles by itself, with the features that it asks for
 check-alone:
-    for crate in keyward-policy keyward-crds keyward-translate keyward-proxy keyward; do cargo check --quiet --locked -p "$crate"; done
+    for crate in keyward-policy keyward-crds keyward-translate keyward-proxy keyward-operator keyward-webhook keyward; do cargo check --quiet --locked -p "$crate"; done
 
 # Regenerate what is generated: the CRDs
 generate:

@@ -73,7 +73,7 @@ impl Files {
     }
 
     fn paths(&self) -> Vec<PathBuf> {
-        self.arguments.iter().flat_map(|path| if path.is_dir() { listed(path) } else { vec![path.clone()] }).collect()
+        expanded(&self.arguments)
     }
 
     /// The objects of a file. While a part of it is not even YAML, the whole file counts as it was: half-written is not removed.
@@ -141,6 +141,19 @@ impl Manifests {
     }
 }
 
+/// Files, and for directories what is in them.
+pub(crate) fn expanded(arguments: &[PathBuf]) -> Vec<PathBuf> {
+    arguments.iter().flat_map(|path| if path.is_dir() { listed(path) } else { vec![path.clone()] }).collect()
+}
+
+/// A file's text, or that of standard input.
+pub(crate) fn text(path: &Path) -> std::io::Result<String> {
+    match path.as_os_str() == "-" {
+        true => std::io::read_to_string(std::io::stdin()),
+        false => std::fs::read_to_string(path),
+    }
+}
+
 /// The manifests directly in a directory, as `kubectl -f DIR` takes them.
 fn listed(directory: &Path) -> Vec<PathBuf> {
     let is_manifest = |path: &PathBuf| path.extension().is_some_and(|ext| ext == "yaml" || ext == "yml" || ext == "json") && path.is_file();
@@ -151,7 +164,7 @@ fn listed(directory: &Path) -> Vec<PathBuf> {
 }
 
 /// Cuts at lines that start a new YAML document.
-fn documents(text: &str) -> Vec<String> {
+pub(crate) fn documents(text: &str) -> Vec<String> {
     let mut documents = vec![String::new()];
     for line in text.lines() {
         let current = documents.len() - 1;

@@ -1,10 +1,13 @@
-//! `keyward`: the whole gateway in one process, from files.
+//! `keyward`: the whole gateway in one process, from files; and what admission would say of them.
 
+mod check;
 mod document;
 mod files;
 mod merge;
 mod report;
 mod up;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -23,10 +26,13 @@ struct Args {
 enum Command {
     /// Serve the Gateways in manifest files, and follow changes of the files.
     Up(up::Args),
+    /// Find credentials in manifest files, as the admission webhook would.
+    Check(check::Args),
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<ExitCode> {
     match Args::parse().command {
-        Command::Up(args) => up::run(args),
+        Command::Up(args) => up::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Check(args) => Ok(check::run(&args)),
     }
 }

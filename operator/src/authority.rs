@@ -25,12 +25,13 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::sync::watch;
 
-use crate::metrics::Metrics;
 use issue::{Issued, Signer};
 use plan::{Action, Stored};
 
-/// How often certificates are looked at.
+/// How often certificates are looked at, at least.
 const LOOK: Duration = Duration::from_secs(30);
+/// And at most.
+const SHORTEST_LOOK: Duration = Duration::from_millis(200);
 const RETRY: Duration = Duration::from_secs(2);
 
 /// How long things live.
@@ -50,13 +51,20 @@ pub struct AuthoritySettings {
     pub overlap: Duration,
 }
 
+impl AuthoritySettings {
+    /// Often enough that nothing ends between two looks.
+    fn look(&self) -> Duration {
+        LOOK.min(self.leaf_life / 10).min(self.overlap / 4).max(SHORTEST_LOOK)
+    }
+}
+
 /// The authority and this replica's certificate.
 pub struct Authority {
     secrets: Api<Secret>,
     settings: AuthoritySettings,
     bundle: watch::Sender<String>,
     leaf: Arc<Leaf>,
-    metrics: Arc<Metrics>,
+    expiry: watch::Sender<i64>,
 }
 
 /// The certificate that is served now. Prints nothing of it.
@@ -85,10 +93,11 @@ impl ResolvesServerCert for Leaf {
 
 impl Authority {
     /// Reads or makes the authority. Waits for an API server that lets it.
-    pub async fn start(client: Client, settings: AuthoritySettings, metrics: Arc<Metrics>) -> anyhow::Result<Arc<Self>> {
+    pub async fn start(client: Client, settings: AuthoritySettings) -> anyhow::Result<Arc<Self>> {
         let secrets = Api::namespaced(client, &settings.namespace);
         let leaf = Arc::new(Leaf { current: Mutex::new(None) });
-        let authority = Arc::new(Self { secrets, settings, bundle: watch::Sender::new(String::new()), leaf, metrics });
+        let authority =
+            Arc::new(Self { secrets, settings, bundle: watch::Sender::new(String::new()), leaf, expiry: watch::Sender::new(0) });
         while let Err(error) = authority.first().await {
             tracing::warn!(
                 error = format!("{error:#}"),
@@ -105,6 +114,16 @@ impl Authority {
         self.bundle.subscribe()
     }
 
+    /// What is served now.
+    pub fn serving(&self) -> Option<Arc<CertifiedKey>> {
+        self.leaf.current.lock().as_ref().map(|current| Arc::clone(&current.key))
+    }
+
+    /// When the authority that signs ends, in seconds since 1970.
+    pub fn expiry(&self) -> watch::Receiver<i64> {
+        self.expiry.subscribe()
+    }
+
     /// TLS with the current certificate, whatever that is when a client comes.
     pub fn server_config(&self) -> Arc<rustls::ServerConfig> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -119,7 +138,7 @@ impl Authority {
     pub async fn run(self: Arc<Self>, leader: watch::Receiver<bool>) {
         let config = watcher::Config::default().fields(&format!("metadata.name={}", self.settings.secret)).timeout(crate::WATCH_SECONDS);
         let mut events = watcher::watcher(self.secrets.clone(), config).boxed();
-        let mut ticks = tokio::time::interval(LOOK);
+        let mut ticks = tokio::time::interval(self.settings.look());
         loop {
             tokio::select! {
                 event = events.next() => match event {
@@ -196,7 +215,7 @@ impl Authority {
             changed
         });
         let current = stored.current.as_ref().context("no authority signs")?;
-        self.metrics.ca_expiry_timestamp.set(current.ends.as_second() as f64);
+        self.expiry.send_replace(current.ends.as_second());
         let mut leaf = self.leaf.current.lock();
         let half_done = |made: Timestamp| elapsed(made, now()) >= self.settings.leaf_life * 2 / 3;
         if leaf.as_ref().is_none_or(|known| known.signer != current.certificate || half_done(known.made)) {

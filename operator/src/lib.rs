@@ -72,7 +72,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()
     let metrics = Metrics::new();
     let readiness = Readiness::new(&["synced", "certificate"]);
     let http = tokio::spawn(http::serve(options.http_listen, Arc::clone(&metrics), Arc::clone(&readiness), stop.clone()));
-    let authority = Authority::start(client.clone(), options.authority(), Arc::clone(&metrics)).await?;
+    let authority = Authority::start(client.clone(), options.authority()).await?;
     readiness.set("certificate", true);
     let leadership = Leadership::start(client.clone(), &options.namespace, options::NAME, &options.pod_name, Arc::clone(&metrics));
     tokio::spawn(Arc::clone(&authority).run(leadership.watch()));
@@ -85,6 +85,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()
     follow_acks(heard, Arc::clone(&service.board), inputs.clone());
     follow_peers(&options, &authority, followers, inputs.clone(), stop.clone());
     follow_bundle(authority.bundle(), inputs.clone());
+    show_expiry(authority.expiry(), Arc::clone(&outlets.metrics));
     lose_patience(outlets.synced.subscribe(), inputs.clone());
     watch_everything(&client, &Watching { inputs, metrics: Arc::clone(&outlets.metrics), stop: stop.clone() });
     let translator = Translator::new(options.settings());
@@ -207,6 +208,17 @@ fn follow_bundle(mut bundle: channel::Receiver<String>, inputs: mpsc::Sender<Inp
         loop {
             let pem = bundle.borrow_and_update().clone();
             if inputs.send(Input::CaBundle(pem)).await.is_err() || bundle.changed().await.is_err() {
+                return;
+            }
+        }
+    });
+}
+
+fn show_expiry(mut expiry: channel::Receiver<i64>, metrics: Arc<Metrics>) {
+    tokio::spawn(async move {
+        loop {
+            metrics.ca_expiry_timestamp.set(*expiry.borrow_and_update() as f64);
+            if expiry.changed().await.is_err() {
                 return;
             }
         }

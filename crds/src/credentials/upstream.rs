@@ -1,0 +1,144 @@
+//! Upstream: tokens and AWS keys of every provider, alone and in pools; keys in what becomes a URL; headers of health checks and of
+//! CONNECT.
+//!
+//! Source of the places: `ai.proto`, `upstream.proto` and `health_check.proto` of solo-io/gloo at 8d57572e55.
+
+use serde_json::Value;
+
+use super::finder::Finder;
+use super::literal::{self, Inline};
+use super::path::Step;
+use super::route::{literal_value, url};
+use super::{PLAINTEXT, Reason};
+
+/// Fields of `spec.ai` and of a pool's entry that are providers.
+const PROVIDERS: [&str; 7] = ["openai", "mistral", "anthropic", "azureOpenai", "gemini", "vertexAi", "bedrock"];
+
+/// Fields of a provider that become part of a URL.
+const URL_FIELDS: [&str; 7] = ["endpoint", "apiVersion", "deploymentName", "model", "modelPath", "projectId", "location"];
+
+/// Sources of a token or of AWS keys.
+const SOURCES: [&str; 3] = ["inline", "secretRef", "passthrough"];
+
+const AWS_KEYS: [&str; 3] = ["accessKeyId", "secretAccessKey", "sessionToken"];
+
+pub(super) fn find(finder: &mut Finder, upstream: &Value) {
+    finder.field(upstream, "metadata", plaintext);
+    let namespace = upstream.get("metadata").and_then(|metadata| metadata.get("namespace")).and_then(Value::as_str);
+    finder.field(upstream, "spec", |finder, spec| {
+        finder.field(spec, "ai", |finder, ai| {
+            providers(finder, ai, namespace);
+            finder.field(ai, "multi", |finder, multi| pools(finder, multi, namespace));
+        });
+        finder.each(spec, "httpConnectHeaders", header);
+        finder.each(spec, "healthChecks", |finder, check| finder.field(check, "httpHealthCheck", health_check));
+    });
+}
+
+fn plaintext(finder: &mut Finder, metadata: &Value) {
+    finder.field(metadata, "annotations", |finder, annotations| {
+        if annotations.get(PLAINTEXT).and_then(Value::as_str) == Some("true") {
+            finder.within(Step::Key(PLAINTEXT), |finder| finder.push(Reason::Plaintext, "true"));
+        }
+    });
+}
+
+fn pools(finder: &mut Finder, multi: &Value, namespace: Option<&str>) {
+    finder.each(multi, "priorities", |finder, priority| {
+        finder.each(priority, "pool", |finder, entry| providers(finder, entry, namespace));
+    });
+}
+
+/// Every provider, known or not. The name of one that we do not know is not repeated: it may be anything.
+fn providers(finder: &mut Finder, parent: &Value, namespace: Option<&str>) {
+    for (name, value) in parent.as_object().into_iter().flatten().filter(|(name, _)| *name != "multi") {
+        let known = PROVIDERS.into_iter().find(|known| known == name).unwrap_or("*");
+        finder.within(Step::Field(known), |finder| provider(finder, value, namespace));
+    }
+}
+
+fn provider(finder: &mut Finder, provider: &Value, namespace: Option<&str>) {
+    finder.field(provider, "authToken", |finder, token| source(finder, token, namespace));
+    finder.field(provider, "credentialProvider", |finder, keys| source(finder, keys, namespace));
+    for field in URL_FIELDS {
+        finder.field(provider, field, url);
+    }
+    finder.field(provider, "endpoint", host);
+    finder.field(provider, "customHost", |finder, custom| {
+        finder.field(custom, "host", host);
+        finder.field(custom, "hostname", host);
+        finder.field(custom, "pathOverride", |finder, path| {
+            finder.field(path, "fullPath", url);
+            finder.field(path, "basePath", url);
+        });
+    });
+}
+
+/// `authToken` or `credentialProvider`.
+fn source(finder: &mut Finder, source: &Value, namespace: Option<&str>) {
+    if !source.is_object() {
+        // No schema takes it, but whoever wrote it may have meant a token.
+        return inline(finder, source);
+    }
+    let set: Vec<&str> = SOURCES.into_iter().filter(|name| source.get(name).is_some_and(|value| !value.is_null())).collect();
+    if set.len() > 1 {
+        finder.push(Reason::SeveralSources, &set.join(" "));
+    }
+    finder.field(source, "inline", inline);
+    finder.field(source, "secretRef", |finder, reference| foreign(finder, reference, namespace));
+}
+
+fn inline(finder: &mut Finder, value: &Value) {
+    match value {
+        Value::Null => {}
+        Value::String(text) => match literal::inline(text) {
+            Inline::Empty => finder.push(Reason::EmptyToken, text),
+            Inline::Unexpanded => finder.push(Reason::UnexpandedToken, text),
+            Inline::Token => finder.push(Reason::InlineToken, text),
+        },
+        Value::Object(keys) if AWS_KEYS.into_iter().any(|key| keys.contains_key(key)) => {
+            // One level only: what stands at a key is a text, or an oddity that is a token as well.
+            for key in AWS_KEYS {
+                finder.field(value, key, aws_key);
+            }
+        }
+        Value::Object(keys) if keys.is_empty() => finder.push(Reason::EmptyToken, ""),
+        Value::Object(_) | Value::Array(_) | Value::Bool(_) | Value::Number(_) => finder.push(Reason::InlineToken, &value.to_string()),
+    }
+}
+
+fn aws_key(finder: &mut Finder, value: &Value) {
+    match value {
+        Value::String(_) => inline(finder, value),
+        _ => finder.push(Reason::InlineToken, &value.to_string()),
+    }
+}
+
+/// Without the object's namespace nothing can be said.
+fn foreign(finder: &mut Finder, reference: &Value, own: Option<&str>) {
+    let text = |field: &str| reference.get(field).and_then(Value::as_str).unwrap_or_default();
+    let other = text("namespace");
+    if own.is_some_and(|own| !other.is_empty() && other != own) {
+        let whose = format!("{other}/{}", text("name"));
+        finder.within(Step::Field("namespace"), |finder| finder.push(Reason::ForeignSecret, &whose));
+    }
+}
+
+/// Text that is a host, and should be no more.
+fn host(finder: &mut Finder, value: &Value) {
+    if let Some(text) = value.as_str().filter(|text| literal::has_user(text)) {
+        finder.push(Reason::CredentialInUrl, text);
+    }
+}
+
+fn health_check(finder: &mut Finder, check: &Value) {
+    finder.field(check, "path", url);
+    finder.each(check, "requestHeadersToAdd", |finder, added| finder.field(added, "header", header));
+}
+
+/// Gloo's `HeaderValue`.
+fn header(finder: &mut Finder, header: &Value) {
+    if header.get("key").and_then(Value::as_str).is_some_and(literal::is_credential_header) {
+        finder.field(header, "value", literal_value);
+    }
+}

@@ -1,0 +1,110 @@
+//! Reviews over HTTP. A review that cannot be read is answered by a status of HTTP, which an API server takes as a failed call.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
+use kube::core::PartialObjectMeta;
+use parking_lot::RwLock;
+use tokio_util::sync::CancellationToken;
+
+use crate::answer::answer;
+use crate::decide::{Verdict, decide};
+use crate::metrics::Metrics;
+use crate::namespaces::{Levels, Namespaces};
+use crate::request::{LONGEST, Request};
+
+/// Namespaces by their metadata.
+pub type NamespaceApi = Api<PartialObjectMeta<Namespace>>;
+
+/// What reviews need.
+pub struct Webhook {
+    /// Levels of namespaces, as the watch tells them.
+    pub namespaces: RwLock<Namespaces>,
+    /// What has been answered.
+    pub metrics: Metrics,
+    /// For a namespace younger than what the watch has told.
+    lookup: Option<NamespaceApi>,
+    stop: CancellationToken,
+}
+
+impl Webhook {
+    /// One that knows no namespace yet. Without `lookup` it knows only what it is told.
+    pub fn new(defaults: Levels, lookup: impl Into<Option<NamespaceApi>>, stop: CancellationToken) -> Arc<Self> {
+        let namespaces = RwLock::new(Namespaces::new(defaults));
+        Arc::new(Self { namespaces, metrics: Metrics::new(), lookup: lookup.into(), stop })
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// A namespace and an object in it may come in one `kubectl apply`, faster than the watch.
+    async fn meet(&self, namespace: &str) {
+        let unknown = self.namespaces.read().lacks(namespace);
+        let Some(lookup) = self.lookup.as_ref().filter(|_| unknown) else { return };
+        match lookup.get_opt(namespace).await {
+            Ok(Some(found)) => {
+                self.namespaces.write().insert(namespace.to_owned(), &found.metadata.labels.unwrap_or_default());
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, namespace.name = namespace, "a namespace could not be looked up"),
+        }
+    }
+
+    async fn review(&self, body: Body) -> Response {
+        let Ok(bytes) = to_bytes(body, LONGEST).await else {
+            return self.unreadable(StatusCode::PAYLOAD_TOO_LARGE, &format!("a review longer than {LONGEST} bytes, or cut off"));
+        };
+        let request = match Request::decode(&bytes) {
+            Ok(request) => request,
+            Err(error) => return self.unreadable(StatusCode::BAD_REQUEST, &error.to_string()),
+        };
+        if request.kind.is_some() {
+            self.meet(&request.namespace).await;
+        }
+        let verdict = decide(&request, &self.namespaces.read());
+        self.metrics.reviews.with_label_values(&[verdict.as_str()]).inc();
+        log(&request, &verdict);
+        let json = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+        (json, Bytes::from(answer(&request.uid, &verdict).to_string())).into_response()
+    }
+
+    fn unreadable(&self, status: StatusCode, why: &str) -> Response {
+        self.metrics.reviews.with_label_values(&["unreadable"]).inc();
+        tracing::warn!(reason = why, "a review could not be read");
+        (status, format!("{why}\n")).into_response()
+    }
+}
+
+/// One line per refusal; what the audit log may hold, the log may.
+fn log(request: &Request, verdict: &Verdict) {
+    if let Some(refusal) = &verdict.refusal {
+        let violations = verdict.audit.get("violations").map(String::as_str).unwrap_or_default();
+        let (kind, uid) = (request.kind_name, request.uid.as_str());
+        tracing::info!(object.kind = kind, review.uid = uid, reason = refusal.reason, violations, "refused");
+    }
+}
+
+/// `POST /validate`.
+pub fn router(webhook: Arc<Webhook>) -> Router {
+    Router::new().route("/validate", post(validate)).with_state(webhook)
+}
+
+async fn validate(State(webhook): State<Arc<Webhook>>, body: Body) -> Response {
+    let timer = webhook.metrics.seconds.start_timer();
+    let mut response = webhook.review(body).await;
+    timer.observe_duration();
+    // An API server keeps its connections. It lets go of them between two reviews, where nothing can be lost, when it is asked to.
+    if webhook.is_stopping() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
