@@ -61,11 +61,14 @@ fn a_rolling_restart_of_the_operator_loses_no_request_and_no_change() -> Result<
 
 /// The longest time for which a proxy said that it is not connected, looked at every 50 ms until told to stop.
 fn longest_gap(proxy: IpAddr, stop: &AtomicBool) -> Result<Duration> {
-    let (mut longest, mut since) = (Duration::ZERO, None);
+    let (mut longest, mut since): (Duration, Option<Instant>) = (Duration::ZERO, None);
     while !stop.load(Ordering::Relaxed) {
         let connected = Page::read(proxy, ADMIN)?.sum(CONNECTED) == 1.0;
-        let gap = if connected { since.take().map(|since: Instant| since.elapsed()) } else { Some(since.get_or_insert_with(Instant::now).elapsed()) };
-        longest = longest.max(gap.unwrap_or_default());
+        let began = *since.get_or_insert_with(Instant::now);
+        match connected {
+            true => since = None,
+            false => longest = longest.max(began.elapsed()),
+        }
         std::thread::sleep(Duration::from_millis(50));
     }
     Ok(longest)

@@ -50,7 +50,7 @@ impl Prometheus {
     fn number(&self, query: &str) -> Result<f64> {
         let samples = self.query(query)?;
         let value = samples.first().and_then(|sample| sample.pointer("/value/1")).and_then(Value::as_str);
-        value.with_context(|| format!("{query}: {samples:?}"))?.parse().context("not a number")
+        value.with_context(|| format!("{query}: {samples:?}"))?.parse::<f64>().context("not a number")
     }
 
     fn log(&self) -> String {

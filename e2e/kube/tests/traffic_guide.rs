@@ -130,7 +130,7 @@ fn nothing_is_left(reader: &Reader<'_>) -> Result<()> {
 
 #[test]
 fn serves_the_guide_from_its_first_section_to_its_cleanup_and_leaves_nothing_behind() -> Result<()> {
-    let cluster = Cluster::alone()?;
+    let cluster = Cluster::shared()?;
     let namespace = Namespace::named(&cluster, NAMESPACE)?;
     let provider = Provider::start(&namespace, &["sk-guide-inline", "sk-guide-secret", "sk-guide-passthrough"])?;
     let _openai = HostName::new(&cluster, "api.openai.com", provider.address())?;
