@@ -78,7 +78,8 @@ fn talk(address: SocketAddr, heard: &mut Heard) -> Result<()> {
         })?;
         heard.note(format!("answer of /{name}"), format!("{:?}\n{}", answer.head, answer.text()));
         for mode in ["fail=401", "fail=500", "cut", "garbage"] {
-            let request = Request::chat(&format!("/{name}")).header("x-mock-mode", mode).header("authorization", &format!("Bearer {CLIENTS}"));
+            let request =
+                Request::chat(&format!("/{name}")).header("x-mock-mode", mode).header("authorization", &format!("Bearer {CLIENTS}"));
             let said = send(address, &request).map_or_else(|error| format!("{error:#}"), |answer| answer.text());
             heard.note(format!("answer of /{name} with {mode}"), said);
         }

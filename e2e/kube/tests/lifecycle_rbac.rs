@@ -49,7 +49,9 @@ fn names_the_verb_that_it_lacks_and_works_once_it_has_it() -> Result<()> {
     operator.restart()?;
     wait_until("the log names what is missing", POD, || {
         let log = operator.logs()?;
-        let said = |line: &str| line.contains("watching Upstream is forbidden") && line.contains("cannot list resource") && line.contains("upstreams");
+        let said = |line: &str| {
+            line.contains("watching Upstream is forbidden") && line.contains("cannot list resource") && line.contains("upstreams")
+        };
         ensure!(log.lines().any(said), "nothing is said");
         Ok(())
     })?;

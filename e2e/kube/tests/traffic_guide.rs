@@ -16,8 +16,7 @@ const CLEANUP: &str = include_str!("../guide/cleanup.txt");
 
 /// What runs for the Gateway: its kind and the name of it all.
 const INFRA: &str = "ai-gateway-keyward";
-const INFRA_KINDS: [Kind; 5] =
-    [Kind::DEPLOYMENT, Kind::SERVICE, Kind::SERVICE_ACCOUNT, Kind::CONFIG_MAP, Kind::POD_DISRUPTION_BUDGET];
+const INFRA_KINDS: [Kind; 5] = [Kind::DEPLOYMENT, Kind::SERVICE, Kind::SERVICE_ACCOUNT, Kind::CONFIG_MAP, Kind::POD_DISRUPTION_BUDGET];
 
 /// The reader of the guide: a shell with `$TOKEN` and `$INGRESS_GW_ADDRESS` in it.
 struct Reader<'c> {
