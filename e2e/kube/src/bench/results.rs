@@ -1,4 +1,5 @@
-//! The file with all measured numbers, which other benchmarks write as well: one JSON object per line. A figure replaces the one of its name.
+//! The file with all measured numbers, which other benchmarks write as well: one JSON object per line. A figure replaces the one of
+//! its name.
 
 use std::path::PathBuf;
 
