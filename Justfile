@@ -32,9 +32,9 @@ test-e2e: e2e-setup
     KEYWARD_PYTHON="$PWD/{{venv}}/bin/python" cargo test --locked -p keyward-e2e
 
 # The operator on a real Kubernetes: the guide, statuses, the config channel, restarts
-test-cluster: cluster-up load
+test-cluster: cluster-up load install
     cargo build --locked -p keyward-e2e-kube --tests
-    {{inside}} env KUBECONFIG="{{kubeconfig}}" cargo test --locked --offline -p keyward-e2e-kube
+    {{inside}} env KUBECONFIG="{{kubeconfig}}" cargo test --locked --offline -p keyward-e2e-kube -- --test-threads 4
 
 # The official Gateway API conformance suite, or one TEST of it; writes target/conformance/report.yaml
 conformance test="": cluster-up load install

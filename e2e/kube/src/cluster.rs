@@ -168,7 +168,7 @@ impl Cluster {
             let programmed = condition(status, "Programmed")?;
             ensure!(programmed["status"] == "True" && is_current(&gateway, programmed), "{status:#}");
             let address = status.pointer("/addresses/0/value").and_then(Value::as_str).context("no address")?;
-            Ok(address.parse()?)
+            Ok(address.parse::<IpAddr>()?)
         })
     }
 

@@ -14,7 +14,7 @@ const BLOCK: &str = "hosts {\n";
 /// The kubelet renews the volume, then CoreDNS looks at the file.
 const RENEWED: Duration = Duration::from_secs(40);
 
-/// A name that leads to an address of ours until this is dropped. The test that has one has the cluster alone.
+/// A name that leads to an address of ours until this is dropped. One test at most has one.
 pub struct HostName<'c> {
     cluster: &'c Cluster,
     before: String,

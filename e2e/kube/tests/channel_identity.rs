@@ -12,13 +12,8 @@ fn two_gateways(namespace: &Namespace<'_>) -> Result<()> {
     let one = |name: &str| {
         let listeners = "[{name: http, protocol: HTTP, port: 8080}]";
         let token = format!("{{secretRef: {{name: {name}}}}}");
-        [
-            gateway_with(name, listeners, None),
-            upstream(name, &token, ""),
-            secret(name, &format!("sk-of-{name}")),
-            route(name, name, name),
-        ]
-        .concat()
+        [gateway_with(name, listeners, None), upstream(name, &token, ""), secret(name, &format!("sk-of-{name}")), route(name, name, name)]
+            .concat()
     };
     namespace.apply(&[one("alpha"), one("beta")].concat())?;
     for name in ["alpha", "beta"] {

@@ -60,7 +60,8 @@ fn an_object_that_cannot_be_read_is_told_of_and_stops_no_other() -> Result<()> {
         ensure!(told && !format!("{events:?}").contains("canary"), "{events:?}");
         Ok(())
     })?;
-    namespace.apply(&[upstream("good", "{inline: sk-readable}", &host), route("good", "gw", "good"), route("odd", "gw", "odd")].concat())?;
+    namespace
+        .apply(&[upstream("good", "{inline: sk-readable}", &host), route("good", "gw", "good"), route("odd", "gw", "odd")].concat())?;
     wait_until("an object that comes later is served, and the odd one is not", Duration::from_secs(30), || {
         let good = send(address, &Request::chat("/good"))?;
         let odd = send(address, &Request::chat("/odd"))?;

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use keyward_e2e::{Request, send};
 use keyward_e2e_kube::manifests::{gateway, route, secret, upstream};
-use keyward_e2e_kube::{Cluster, Kind, Namespace, Provider, SOON, SYSTEM, is_current, condition, says, wait_until};
+use keyward_e2e_kube::{Cluster, Kind, Namespace, Provider, SOON, SYSTEM, condition, is_current, says, wait_until};
 use serde_json::Value;
 
 const KEY: &str = "sk-late-secret";

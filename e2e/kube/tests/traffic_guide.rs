@@ -16,8 +16,7 @@ const CLEANUP: &str = include_str!("../guide/cleanup.txt");
 
 /// What runs for the Gateway: its kind and the name of it all.
 const INFRA: &str = "ai-gateway-keyward";
-const INFRA_KINDS: [Kind; 5] =
-    [Kind::DEPLOYMENT, Kind::SERVICE, Kind::SERVICE_ACCOUNT, Kind::CONFIG_MAP, Kind::POD_DISRUPTION_BUDGET];
+const INFRA_KINDS: [Kind; 5] = [Kind::DEPLOYMENT, Kind::SERVICE, Kind::SERVICE_ACCOUNT, Kind::CONFIG_MAP, Kind::POD_DISRUPTION_BUDGET];
 
 /// The reader of the guide: a shell with `$TOKEN` and `$INGRESS_GW_ADDRESS` in it.
 struct Reader<'c> {
@@ -130,7 +129,7 @@ fn nothing_is_left(reader: &Reader<'_>) -> Result<()> {
 
 #[test]
 fn serves_the_guide_from_its_first_section_to_its_cleanup_and_leaves_nothing_behind() -> Result<()> {
-    let cluster = Cluster::alone()?;
+    let cluster = Cluster::shared()?;
     let namespace = Namespace::named(&cluster, NAMESPACE)?;
     let provider = Provider::start(&namespace, &["sk-guide-inline", "sk-guide-secret", "sk-guide-passthrough"])?;
     let _openai = HostName::new(&cluster, "api.openai.com", provider.address())?;
