@@ -56,12 +56,13 @@ cluster-down:
 kubectl *ARGS:
     @{{inside}} kubectl --kubeconfig "{{kubeconfig}}" {{ARGS}}
 
-# Static images of operator, webhook, proxy and the mock provider, FROM scratch; for a registry, see the Containerfile
-images: cluster-build
-    RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target {{static}} -p keyward-operator -p keyward-webhook -p keyward-proxy -p mock-llm
+# Static images, FROM scratch, of what runs in a cluster and of the mock provider; for a registry, see the Containerfile
+images profile="release": cluster-build
+    RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --profile {{profile}} --target {{static}} \
+      -p keyward-operator -p keyward-webhook -p keyward-proxy -p mock-llm
     @mkdir -p target/images
     for name in keyward-operator keyward-webhook keyward-proxy mock-llm; do \
-      {{cluster}} image -name "ghcr.io/keyward/$name:{{version}}" -binary "target/{{static}}/release/$name" -o "target/images/$name.tar"; \
+      {{cluster}} image -name "ghcr.io/keyward/$name:{{version}}" -binary "target/{{static}}/{{profile}}/$name" -o "target/images/$name.tar"; \
     done
 
 # Load the images into the cluster

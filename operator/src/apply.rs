@@ -117,8 +117,13 @@ impl Infrastructure {
     /// An owned object as the API server has it.
     pub(crate) fn saw(&self, kind: &'static str, seen: Owned) {
         let mut state = self.state.lock();
-        let gateway = seen.live.gateway.clone();
-        state.live.insert((kind.to_owned(), seen.key), seen.live);
+        let (id, gateway) = ((kind.to_owned(), seen.key), seen.live.gateway.clone());
+        // As it is when it was applied anew, by us or by the replica that leads, it is right: whatever it becomes afterwards is drift.
+        let known = state.live.get(&id).and_then(|live| live.applied.clone());
+        if seen.live.applied.is_some() && known != seen.live.applied {
+            state.written.insert(id.clone(), seen.live.mark);
+        }
+        state.live.insert(id, seen.live);
         gateway.iter().for_each(|gateway| self.enqueue(&mut state, gateway));
     }
 

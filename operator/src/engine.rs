@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use translate::{Kind, Object, ObjectKey, Status, Translator, Update};
 
 use crate::apply::{Infrastructure, Owned, Trouble};
-use crate::events::{Report, Reports};
+use crate::events::{self, Report, Reports};
 use crate::http::Readiness;
 use crate::manifest::Manifest;
 use crate::metrics::Metrics;
@@ -229,7 +229,7 @@ impl Engine {
                 if fails_closed(kind) {
                     self.translator.remove(kind, &key);
                 }
-                let problems = vec![("Unreadable".to_owned(), error.reason)];
+                let problems = vec![events::Trouble { reason: "Unreadable".to_owned(), field: String::new(), message: error.reason }];
                 self.report(Report { kind, key, uid, problems });
             }
         }
@@ -322,8 +322,9 @@ impl Engine {
     }
 
     fn report(&self, report: Report) {
-        for (reason, message) in &report.problems {
-            tracing::info!(object.kind = report.kind.as_str(), object.name = %report.key, problem.reason = reason, "{message}");
+        for events::Trouble { reason, field, message } in &report.problems {
+            let (kind, name) = (report.kind.as_str(), &report.key);
+            tracing::info!(object.kind = kind, object.name = %name, problem.reason = reason, problem.field = field, "{message}");
         }
         self.out.reports.tell(report);
     }

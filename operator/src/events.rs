@@ -21,19 +21,29 @@ const RETRY: Duration = Duration::from_secs(2);
 const BURST: u32 = 50;
 const SPACING: Duration = Duration::from_millis(200);
 
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Trouble {
+    pub(crate) reason: String,
+    /// Where in the object; empty: all of it.
+    pub(crate) field: String,
+    pub(crate) message: String,
+}
+
 /// What is wrong with one object now.
 #[derive(Clone, Debug)]
 pub(crate) struct Report {
     pub(crate) kind: Kind,
     pub(crate) key: ObjectKey,
     pub(crate) uid: Option<String>,
-    /// Reason and message of each problem; empty: all is well again.
-    pub(crate) problems: Vec<(String, String)>,
+    /// None: all is well again.
+    pub(crate) problems: Vec<Trouble>,
 }
 
 impl Report {
     pub(crate) fn new(kind: Kind, key: ObjectKey, uid: Option<String>, problems: &[Problem]) -> Self {
-        let problems = problems.iter().map(|one| (one.reason.clone(), format!("{}: {}", one.field, one.message))).collect();
+        let trouble = |one: &Problem| Trouble { reason: one.reason.clone(), field: one.field.clone(), message: one.message.clone() };
+        let problems = problems.iter().map(trouble).collect();
         Self { kind, key, uid, problems }
     }
 }
@@ -50,7 +60,7 @@ struct State {
     /// What is wrong now.
     now: BTreeMap<(Kind, ObjectKey), Report>,
     /// What was published of it.
-    told: BTreeMap<(Kind, ObjectKey), BTreeSet<(String, String)>>,
+    told: BTreeMap<(Kind, ObjectKey), BTreeSet<Trouble>>,
     changed: BTreeSet<(Kind, ObjectKey)>,
 }
 
@@ -74,7 +84,7 @@ impl Reports {
     }
 
     /// The next problem that nobody was told of.
-    fn next(&self) -> Option<(Report, (String, String))> {
+    fn next(&self) -> Option<(Report, Trouble)> {
         let mut state = self.state.lock();
         let State { now, told, changed } = &mut *state;
         while let Some(id) = changed.first().cloned() {
@@ -96,7 +106,7 @@ impl Reports {
         None
     }
 
-    fn published(&self, report: &Report, problem: (String, String)) {
+    fn published(&self, report: &Report, problem: Trouble) {
         self.state.lock().told.entry((report.kind, report.key.clone())).or_default().insert(problem);
     }
 }
@@ -116,8 +126,8 @@ pub(crate) async fn publish(client: Client, instance: String, reports: Arc<Repor
         }
         while let Some((report, problem)) = reports.next().filter(|_| *leader.borrow()) {
             pace.wait().await;
-            let event = warning(&problem.0, &problem.1);
-            match recorder.publish(&event, &reference(&report)).await {
+            let event = warning(&problem);
+            match recorder.publish(&event, &reference(&report, &problem)).await {
                 Ok(()) => reports.published(&report, problem),
                 // Nobody can be told about what is no more, or is going.
                 Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404 | 422) => {
@@ -156,18 +166,23 @@ impl Pace {
     }
 }
 
-fn warning(reason: &str, message: &str) -> Event {
-    let end = message.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= NOTE).last().unwrap_or_default();
+fn warning(problem: &Trouble) -> Event {
+    let note = match problem.field.as_str() {
+        "" => problem.message.clone(),
+        field => format!("{field}: {}", problem.message),
+    };
+    let end = note.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= NOTE).last().unwrap_or_default();
     Event {
         type_: EventType::Warning,
-        reason: reason.to_owned(),
-        note: message.get(..end).map(str::to_owned),
+        reason: problem.reason.clone(),
+        note: note.get(..end).map(str::to_owned),
         action: "Translate".to_owned(),
         secondary: None,
     }
 }
 
-fn reference(report: &Report) -> ObjectReference {
+/// With its field: Events about different places of one object are told apart by it.
+fn reference(report: &Report, problem: &Trouble) -> ObjectReference {
     let resource = resource(report.kind);
     ObjectReference {
         api_version: Some(resource.api_version),
@@ -175,6 +190,7 @@ fn reference(report: &Report) -> ObjectReference {
         name: Some(report.key.name.clone()),
         namespace: Some(report.key.namespace.clone()).filter(|namespace| !namespace.is_empty()),
         uid: report.uid.clone(),
+        field_path: Some(problem.field.clone()).filter(|field| !field.is_empty()),
         ..ObjectReference::default()
     }
 }
@@ -185,7 +201,7 @@ mod tests {
 
     #[test]
     fn cuts_a_long_message_between_characters() {
-        let event = warning("Reason", &"é".repeat(2000));
-        assert!(event.note.is_some_and(|note| note.len() <= NOTE && note.chars().all(|c| c == 'é')));
+        let event = warning(&Trouble { reason: "Reason".into(), field: "spec".into(), message: "é".repeat(2000) });
+        assert!(event.note.is_some_and(|note| note.len() <= NOTE && note.starts_with("spec: é")));
     }
 }

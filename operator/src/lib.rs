@@ -72,7 +72,10 @@ pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()
     let metrics = Metrics::new();
     let readiness = Readiness::new(&["synced", "certificate"]);
     let http = tokio::spawn(http::serve(options.http_listen, Arc::clone(&metrics), Arc::clone(&readiness), stop.clone()));
-    let authority = Authority::start(client.clone(), options.authority()).await?;
+    let authority = tokio::select! {
+        authority = Authority::start(client.clone(), options.authority()) => authority?,
+        () = stop.cancelled() => return Ok(()),
+    };
     readiness.set("certificate", true);
     let leadership = Leadership::start(client.clone(), &options.namespace, options::NAME, &options.pod_name, Arc::clone(&metrics));
     tokio::spawn(Arc::clone(&authority).run(leadership.watch()));

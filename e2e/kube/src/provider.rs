@@ -39,9 +39,9 @@ impl Provider {
             deployment(keys),
             service(),
         ];
-        // A JSON text is a YAML text.
-        let objects: String = objects.iter().map(|object| format!("{object}\n---\n")).collect();
-        namespace.apply(&(objects + &parameters(PARAMETERS, "{trustedCAs: [{name: provider-ca}]}")))?;
+        // A JSON text is a YAML text; but kubectl takes what begins with a brace for JSON alone.
+        let objects: String = objects.iter().map(|object| format!("---\n{object}\n")).collect();
+        namespace.apply(&(objects + "---\n" + &parameters(PARAMETERS, "{trustedCAs: [{name: provider-ca}]}")))?;
         let address = namespace.cluster().service_address(namespace.name(), "provider", ADMIN)?.ip();
         let provider = Self { address, host: format!("provider.{}.svc.cluster.local", namespace.name()) };
         wait_until("the provider answers", POD, || provider.journal())?;

@@ -40,7 +40,7 @@ fn message(of: &Value, kind: &str) -> String {
 fn a_listener_of_unknown_protocol_is_refused_and_the_one_beside_it_served() -> Result<()> {
     let cluster = Cluster::shared()?;
     let namespace = Namespace::create(&cluster, "protocol")?;
-    let listeners = "[{name: odd, protocol: example.com/carrier-pigeon, port: 9090}, {name: http, protocol: HTTP, port: 8080}]";
+    let listeners = "[{name: odd, protocol: example.com/pigeon, port: 9090}, {name: http, protocol: HTTP, port: 8080}]";
     namespace.apply(&gateway_with("gw", listeners, None))?;
     let address = namespace.address("gw")?;
     let status = status(&namespace, "gw")?;

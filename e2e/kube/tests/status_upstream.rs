@@ -91,11 +91,16 @@ fn leaves_what_another_gloo_says_of_an_upstream_alone() -> Result<()> {
     let theirs = serde_json::json!({ "state": "Pending", "reportedBy": "gloo" });
     let patch = serde_json::json!({ "status": { "statuses": { "gloo-elsewhere": theirs } } });
     cluster.patch_status(Kind::UPSTREAM, namespace.name(), "openai", &patch)?;
-    namespace.apply(&upstream("openai", "{inline: \"\"}", ""))?;
-    wait_until("only our report changes", SOON, || {
-        let found = namespace.get(Kind::UPSTREAM, "openai")?;
-        ensure!(state(&found) == "Rejected", "{:#}", found["status"]);
-        ensure!(found["status"]["statuses"]["gloo-elsewhere"] == theirs, "{:#}", found["status"]);
-        Ok(())
-    })
+    for (token, expected) in [("{secretRef: {name: nowhere}}", "Warning"), ("{inline: sk-b}", "Accepted")] {
+        namespace.apply(&upstream("openai", token, ""))?;
+        wait_until("only our report changes", SOON, || {
+            let found = namespace.get(Kind::UPSTREAM, "openai")?;
+            ensure!(state(&found) == expected, "{:#}", found["status"]);
+            ensure!(found["status"]["statuses"]["gloo-elsewhere"] == theirs, "{:#}", found["status"]);
+            let own = &found["status"]["statuses"]["keyward-system"];
+            ensure!(own.get("reason").is_some() == (expected == "Warning"), "an old reason stays: {own:#}");
+            Ok(())
+        })?;
+    }
+    Ok(())
 }
