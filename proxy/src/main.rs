@@ -52,7 +52,7 @@ impl Args {
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    logging::start(args.log_format, LevelFilter::WARN);
+    logging::start(args.log_format, LevelFilter::INFO);
     let plane = args.control_plane();
     let mut server = Server::start(args.options)?;
     // The main thread's; the only one that speaks to a control plane.

@@ -1,5 +1,6 @@
 //! A real Prometheus, with the scrape configuration that Keyward ships, finds operator and proxies and answers questions about them.
 
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -7,11 +8,12 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use keyward_e2e::{Request, send};
 use keyward_e2e_kube::manifests::{gateway, route, upstream};
-use keyward_e2e_kube::{Cluster, Namespace, POD, Provider, SOON, wait_until};
+use keyward_e2e_kube::{Cluster, Namespace, Operator, POD, Page, Provider, SOON, wait_until};
 use serde_json::Value;
 use tempfile::TempDir;
 
-const SHIPPED: &str = "config/components/prometheus";
+/// The proxies' port for metrics.
+const ADMIN: u16 = 15000;
 
 /// A running Prometheus; it ends when dropped.
 struct Prometheus {
@@ -21,9 +23,9 @@ struct Prometheus {
 }
 
 impl Prometheus {
-    fn start() -> Result<Self> {
+    fn start(cluster: &Cluster) -> Result<Self> {
         let directory = TempDir::new()?;
-        let config = configure(directory.path())?;
+        let config = configure(cluster, directory.path())?;
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let log = std::fs::File::create(directory.path().join("log"))?;
         let child = Command::new("prometheus")
@@ -65,18 +67,45 @@ impl Drop for Prometheus {
     }
 }
 
-/// The shipped files as they are, but for what they say is to be added outside of the cluster, and with less time between scrapes.
-fn configure(directory: &Path) -> Result<PathBuf> {
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(SHIPPED);
-    std::fs::copy(shipped.join("rules.yaml"), directory.join("rules.yaml"))?;
-    let kubeconfig = std::env::var("KUBECONFIG").context("no KUBECONFIG")?;
-    let outside = format!("  - role: pod\n    kubeconfig_file: {kubeconfig}");
-    let config = std::fs::read_to_string(shipped.join("scrape.yaml"))?;
-    ensure!(config.contains("  - role: pod") && config.contains("scrape_interval: 15s"), "{config}");
-    let config = config.replace("  - role: pod", &outside).replace("scrape_interval: 15s", "scrape_interval: 1s");
+/// The shipped files as they are, but with less time between scrapes. Debian's Prometheus has no service discovery for Kubernetes, so its
+/// targets come from files with the same labels: relabelling, rules and all the rest are the shipped ones.
+fn configure(cluster: &Cluster, directory: &Path) -> Result<PathBuf> {
+    let pods = cluster.kubectl(&["get", "pods", "-A", "-o", "json"], None)?;
+    script("prometheus.sh", &[&directory.display().to_string()], &pods)?;
     let file = directory.join("scrape.yaml");
-    std::fs::write(&file, config)?;
+    let config = std::fs::read_to_string(&file)?;
+    ensure!(config.contains("scrape_interval: 15s"), "{config}");
+    std::fs::write(&file, config.replace("scrape_interval: 15s", "scrape_interval: 1s"))?;
     Ok(file)
+}
+
+/// Runs a script of `e2e/observability`; gives what it prints.
+fn script(name: &str, arguments: &[&str], stdin: &str) -> Result<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../observability").join(name);
+    let mut command = Command::new("bash");
+    let mut child = command.arg(path).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    child.stdin.take().context("no standard input")?.write_all(stdin.as_bytes())?;
+    let output = child.wait_with_output()?;
+    let (printed, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    ensure!(output.status.success(), "{name}: {printed}{errors}");
+    Ok(printed.into_owned())
+}
+
+/// Every metric that the dashboard and the alerts ask for is on a page of the operator or of a proxy.
+fn the_dashboard_asks_for_nothing_else(cluster: &Cluster, namespace: &Namespace<'_>, directory: &Path) -> Result<()> {
+    let mut pages = vec![Page::read(namespace.proxies("gw", 1)?.remove(0).address, ADMIN)?];
+    for replica in Operator(cluster).replicas()? {
+        pages.push(Operator(cluster).metrics(&replica)?);
+    }
+    // Nothing has failed yet that these count.
+    let mut arguments = vec!["-a".to_owned(), "keyward_operator_watch_errors_total".to_owned()];
+    for (nth, page) in pages.iter().enumerate() {
+        let file = directory.join(format!("page-{nth}"));
+        std::fs::write(&file, page.text())?;
+        arguments.push(file.display().to_string());
+    }
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    script("check-dashboard.sh", &arguments, "").map(drop)
 }
 
 /// Percent-encoded, all but what needs no encoding anywhere.
@@ -96,7 +125,7 @@ fn prometheus_finds_operator_and_proxies_with_the_shipped_configuration() -> Res
     let chat = upstream("chat", "{inline: sk-metrics}", &provider.custom_host());
     namespace.apply(&[gateway("gw"), chat, route("chat", "gw", "chat")].concat())?;
     let address = namespace.address("gw")?;
-    let prometheus = Prometheus::start()?;
+    let prometheus = Prometheus::start(&cluster)?;
     wait_until("the route is served", SOON, || {
         let answer = send(address, &Request::chat("/chat"))?;
         ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
@@ -119,5 +148,5 @@ fn prometheus_finds_operator_and_proxies_with_the_shipped_configuration() -> Res
     let rules = send(prometheus.address, &Request::get("/api/v1/rules"))?.json()?;
     let rules = rules.pointer("/data/groups").and_then(Value::as_array).context("no rules")?;
     assert!(!rules.is_empty(), "the shipped rules are not loaded");
-    Ok(())
+    the_dashboard_asks_for_nothing_else(&cluster, &namespace, prometheus.directory.path())
 }

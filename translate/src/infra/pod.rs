@@ -54,6 +54,7 @@ pub(super) fn template(writer: &Writer, parameters: &GatewayParametersSpec, sett
 fn container(parameters: &GatewayParametersSpec, settings: &InfraSettings) -> Value {
     let mut args = vec![
         "--bind=0.0.0.0".to_owned(),
+        "--log-format=json".to_owned(),
         format!("--admin-addr=0.0.0.0:{ADMIN_PORT}"),
         format!("--drain-timeout={DRAIN_SECONDS}"),
         format!("--xds-address={}", settings.xds_address),
