@@ -41,23 +41,31 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let mut server = Server::start(args.options)?;
     let stamp = files.stamp();
     let refused = apply(&mut server, &mut files, &mut report);
-    anyhow::ensure!(refused == 0 || server.ports().next().is_some(), "nothing can be served; the lines above say why");
-    if server.ports().next().is_none() {
-        tracing::warn!("no listener yet: the files hold no valid Gateway of class {CLASS:?}; waiting for one");
+    let serves = server.ports().next().is_some();
+    anyhow::ensure!(refused == 0 || serves, "nothing can be served; the lines above say why");
+    if !serves {
+        wait_for_a_gateway();
     }
     println!("keyward ready admin={}", server.admin_addr());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-            () = follow(&mut server, &mut files, &mut report, stamp) => {}
-        }
-        std::io::Result::Ok(())
-    })?;
+    runtime.block_on(until_told(follow(&mut server, &mut files, &mut report, stamp)))?;
     tracing::info!("draining");
     server.drain();
+    Ok(())
+}
+
+fn wait_for_a_gateway() {
+    tracing::warn!("no listener yet: the files hold no valid Gateway of class {CLASS:?}; waiting for one");
+}
+
+/// Runs until a signal comes.
+async fn until_told(work: impl Future<Output = ()>) -> std::io::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = work => {}
+    }
     Ok(())
 }
 
@@ -88,15 +96,9 @@ fn apply(server: &mut Server, files: &mut Files, report: &mut Report) -> usize {
     let (config, clashes) = merge(translation.configs);
     report.print(&manifests, &translation.problems, &clashes);
     let (listeners, rules) = (config.listeners.len(), config.rules.len());
-    match server.apply(config) {
-        Ok(refused) => {
-            refused.iter().for_each(|error| tracing::error!("{error}"));
-            tracing::info!(listeners, rules, ports = ?server.ports().collect::<Vec<_>>(), "serving");
-            refused.len()
-        }
-        Err(error) => {
-            tracing::error!("{error}; what was served before is still served");
-            1
-        }
-    }
+    let refused = server.apply(config).map_err(|error| vec![format!("{error}; what was served before is still served")]);
+    let refused = refused.map_or_else(|whole| whole, |parts| parts.iter().map(ToString::to_string).collect());
+    refused.iter().for_each(|problem| tracing::error!("{problem}"));
+    tracing::info!(listeners, rules, ports = ?server.ports().collect::<Vec<_>>(), "serving");
+    refused.len()
 }

@@ -149,14 +149,12 @@ impl Authority {
                 _ = ticks.tick() => {}
             }
             let leads = *leader.borrow();
-            if let Err(error) = self.look(leads).await {
-                tracing::warn!(
-                    error = format!("{error:#}"),
-                    secret.name = self.settings.secret,
-                    "the certificate authority stays as it is"
-                );
-            }
+            let _ = self.look(leads).await.inspect_err(|error| self.complain(error));
         }
+    }
+
+    fn complain(&self, error: &anyhow::Error) {
+        tracing::warn!(error = format!("{error:#}"), secret.name = self.settings.secret, "the certificate authority stays as it is");
     }
 
     /// Creates the Secret if nobody did.
@@ -234,7 +232,6 @@ impl Authority {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "certificates are about time")]
 fn now() -> Timestamp {
     Timestamp::now()
 }

@@ -29,9 +29,9 @@ const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 #[derive(Debug)]
 pub(crate) enum Input {
     /// To an object that is translated.
-    Object(Kind, Seen<Manifest>),
+    Object(Kind, Seen<Box<Manifest>>),
     /// To a proxy's pod.
-    Pod(Seen<Pod>),
+    Pod(Seen<Box<Pod>>),
     /// To an object that we applied.
     Owned(&'static str, Seen<Owned>),
     /// Something could not be applied, or can be again.
@@ -176,9 +176,9 @@ impl Engine {
         }
     }
 
-    fn object(&mut self, kind: Kind, seen: Seen<Manifest>) {
+    fn object(&mut self, kind: Kind, seen: Seen<Box<Manifest>>) {
         match seen {
-            Seen::There(manifest) => self.there(kind, manifest),
+            Seen::There(manifest) => self.there(kind, *manifest),
             Seen::Gone(key) => {
                 self.known.remove(&(kind, key.clone()));
                 self.out.statuses.gone(kind, &key);
@@ -238,7 +238,7 @@ impl Engine {
         }
     }
 
-    fn pod(&mut self, seen: Seen<Pod>) {
+    fn pod(&mut self, seen: Seen<Box<Pod>>) {
         let changed = match seen {
             Seen::There(pod) => self.fleet.pod(&pod),
             Seen::Gone(key) => {

@@ -126,21 +126,21 @@ pub(crate) async fn publish(client: Client, instance: String, reports: Arc<Repor
         }
         while let Some((report, problem)) = reports.next().filter(|_| *leader.borrow()) {
             pace.wait().await;
-            let event = warning(&problem);
-            match recorder.publish(&event, &reference(&report, &problem)).await {
-                Ok(()) => reports.published(&report, problem),
-                // Nobody can be told about what is no more, or is going.
-                Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404 | 422) => {
-                    tracing::warn!(object.kind = report.kind.as_str(), object.name = %report.key, error = status.message, "an event was refused");
-                    reports.published(&report, problem);
-                }
-                Err(error) => {
-                    tracing::warn!(object.kind = report.kind.as_str(), object.name = %report.key, %error, "an event could not be published, trying again");
-                    tokio::time::sleep(RETRY).await;
-                }
+            if is_told(recorder.publish(&warning(&problem), &reference(&report, &problem)).await, &report) {
+                reports.published(&report, problem);
+            } else {
+                tokio::time::sleep(RETRY).await;
             }
         }
     }
+}
+
+/// Whether nobody has to be told again: nobody can be told about what is no more, or is going.
+fn is_told(published: kube::Result<()>, report: &Report) -> bool {
+    let Err(error) = published else { return true };
+    let refused = matches!(&error, kube::Error::Api(status) if matches!(status.code, 403 | 404 | 422));
+    tracing::warn!(object.kind = report.kind.as_str(), object.name = %report.key, refused, %error, "an event could not be published");
+    refused
 }
 
 /// Events must not be what the API server is busy with when thousands of routes break at once: a burst, then a few each second.

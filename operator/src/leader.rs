@@ -98,22 +98,18 @@ impl Observed {
 }
 
 impl Candidate {
-    #[expect(clippy::disallowed_methods, reason = "a lease is about time")]
     async fn stand(mut self, leading: watch::Sender<bool>, stop: CancellationToken, metrics: Arc<Metrics>) {
         let mut renewed: Option<Instant> = None;
         loop {
             let began = Instant::now();
-            match tokio::time::timeout(PATIENCE, self.attempt(began)).await {
-                Ok(Ok(true)) => renewed = Some(began),
-                Ok(Ok(false)) => renewed = None,
-                Ok(Err(error)) => tracing::warn!(%error, lease.name = self.name, "the lease cannot be had or renewed"),
-                Err(_) => tracing::warn!(lease.name = self.name, "the API server did not answer about the lease in time"),
+            match self.try_for_it(began).await {
+                Some(true) => renewed = Some(began),
+                Some(false) => renewed = None,
+                None => {}
             }
             let leads = renewed.is_some_and(|at| at.elapsed() < DEADLINE);
-            if *leading.borrow() != leads {
-                tracing::info!(lease.name = self.name, leads, "leadership changed");
-                metrics.leader.set(i64::from(leads));
-                leading.send_replace(leads);
+            if leading.send_if_modified(|led| std::mem::replace(led, leads) != leads) {
+                self.announce(leads, &metrics);
             }
             let pause = if leads { PERIOD } else { LOOK };
             if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
@@ -123,6 +119,23 @@ impl Candidate {
         if leading.send_replace(false) {
             self.give_back().await;
         }
+    }
+
+    fn announce(&self, leads: bool, metrics: &Metrics) {
+        tracing::info!(lease.name = self.name, leads, "leadership changed");
+        metrics.leader.set(i64::from(leads));
+    }
+
+    /// Whether the lease is ours now; `None`: nobody knows.
+    async fn try_for_it(&mut self, now: Instant) -> Option<bool> {
+        let tried = tokio::time::timeout(PATIENCE, self.attempt(now)).await;
+        let problem = match tried {
+            Ok(Ok(ours)) => return Some(ours),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the API server did not answer in time".to_owned(),
+        };
+        tracing::warn!(error = problem, lease.name = self.name, "the lease cannot be had or renewed");
+        None
     }
 
     /// Whether the lease is ours now.
@@ -149,7 +162,6 @@ impl Candidate {
     }
 
     /// The lease as ours; the resource version of what was seen makes the write fail when it has changed.
-    #[expect(clippy::disallowed_methods, reason = "a lease is about time")]
     fn lease(&self, seen: Option<&Lease>) -> Lease {
         let now = MicroTime(Timestamp::now());
         let before = seen.and_then(|lease| lease.spec.clone()).unwrap_or_default();
@@ -182,7 +194,6 @@ impl Candidate {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "a lease is about time")]
 mod tests {
     use super::*;
 

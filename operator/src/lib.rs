@@ -35,6 +35,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client};
 use kube_runtime::watcher;
 use tokio::sync::{mpsc, watch as channel};
@@ -238,14 +239,15 @@ fn watch_everything(client: &Client, shared: &Watching<Input>) {
         let into = move |seen: Seen<Manifest>| Input::Owned(name, seen.map(Owned::of));
         Watch { name, api, config, into: Box::new(into) }.spawn(shared.clone());
     }
-    let api = Api::all(client.clone());
-    Watch { name: "Pod", api, config: config().labels(MANAGED_BY), into: Box::new(Input::Pod) }.spawn(shared.clone());
+    let api = Api::<Pod>::all(client.clone());
+    Watch { name: "Pod", api, config: config().labels(MANAGED_BY), into: Box::new(|seen: Seen<Pod>| Input::Pod(seen.map(Box::new))) }
+        .spawn(shared.clone());
 }
 
 fn watch_kind(client: &Client, kind: Kind, shared: Watching<Input>) {
     let api: Api<Manifest> = Api::all_with(client.clone(), &reading::resource(kind));
     let config = reading::field_selector(kind).into_iter().fold(config(), watcher::Config::fields);
-    Watch { name: kind.as_str(), api, config, into: Box::new(move |seen| Input::Object(kind, seen)) }.spawn(shared);
+    Watch { name: kind.as_str(), api, config, into: Box::new(move |seen| Input::Object(kind, seen.map(Box::new))) }.spawn(shared);
 }
 
 fn config() -> watcher::Config {

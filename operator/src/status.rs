@@ -194,7 +194,6 @@ impl Statuses {
         });
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a condition's time is the time of writing it")]
     fn step(&self, id: &Id) -> Step {
         let mut slots = self.slots.lock();
         let Some(slot) = slots.get_mut(id) else { return Step::Nothing };

@@ -164,7 +164,6 @@ impl Waits {
         self.complaint = None;
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the clock only spaces log lines")]
     fn failed(&mut self, kind: &'static str, error: &watcher::Error) -> Duration {
         let wait = self.next.unwrap_or(FIRST_WAIT);
         self.next = Some((wait * 2).min(LONGEST_WAIT));

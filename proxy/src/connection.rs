@@ -111,21 +111,27 @@ impl Accepted {
         let protocol = self.via.worker.state.load().table.port(self.via.port).map(|port| port.protocol);
         match protocol {
             None => {}
-            Some(Protocol::Http) => {
-                if let Some(Ok(http2)) = self.patiently(is_http2(&stream)).await {
-                    let session = Session::new(Arc::clone(&self.via), "http", None);
-                    self.http(stream, session, http2).await;
-                }
+            Some(Protocol::Http) => self.plain(stream).await,
+            Some(Protocol::Https) => self.secured(stream).await,
+        }
+    }
+
+    async fn plain(self, stream: TcpStream) {
+        if let Some(Ok(http2)) = self.patiently(is_http2(&stream)).await {
+            let session = Session::new(Arc::clone(&self.via), "http", None);
+            self.http(stream, session, http2).await;
+        }
+    }
+
+    async fn secured(self, stream: TcpStream) {
+        let shaken = Box::pin(self.patiently(self.tls.accept(stream))).await;
+        match shaken.unwrap_or_else(|| Err(std::io::ErrorKind::TimedOut.into())) {
+            Ok(stream) => {
+                let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                let session = Session::new(Arc::clone(&self.via), "https", server_name(&stream));
+                self.http(stream, session, http2).await;
             }
-            Some(Protocol::Https) => match Box::pin(self.patiently(self.tls.accept(stream))).await {
-                Some(Ok(stream)) => {
-                    let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                    let session = Session::new(Arc::clone(&self.via), "https", server_name(&stream));
-                    self.http(stream, session, http2).await;
-                }
-                Some(Err(error)) => tracing::debug!(%error, "TLS handshake with a client failed"),
-                None => tracing::debug!("TLS handshake with a client took too long"),
-            },
+            Err(error) => tracing::debug!(%error, "TLS handshake with a client failed"),
         }
     }
 

@@ -52,10 +52,7 @@ impl Worker {
         let mut draining = Vec::new();
         while let Some(command) = commands.recv().await {
             match command {
-                Command::Listen { port, socket, tls } => match Listening::start(&self, port, socket, tls) {
-                    Ok(started) => drop(listening.insert(port, started)),
-                    Err(error) => tracing::error!(listener.port = port, %error, "cannot accept on the port"),
-                },
+                Command::Listen { port, socket, tls } => listening.extend(self.listen(port, socket, tls)),
                 Command::Close { port, closed } => {
                     if let Some(port) = listening.remove(&port) {
                         draining.push(port.close().await);
@@ -68,13 +65,23 @@ impl Worker {
         for port in listening.into_values() {
             draining.push(port.close().await);
         }
-        let finished = async {
-            for mut connections in draining {
-                while connections.recv().await.is_some() {}
-            }
-        };
-        let _ = tokio::time::timeout(self.options.drain_timeout, finished).await;
+        let _ = tokio::time::timeout(self.options.drain_timeout, finished(draining)).await;
         sweeper.abort();
+    }
+}
+
+impl Worker {
+    fn listen(self: &Arc<Self>, port: u16, socket: TcpListener, tls: TlsAcceptor) -> Option<(u16, Listening)> {
+        let started = Listening::start(self, port, socket, tls);
+        let started = started.inspect_err(|error| tracing::error!(listener.port = port, %error, "cannot accept on the port"));
+        started.ok().map(|started| (port, started))
+    }
+}
+
+/// Until the last connection of closed ports has ended.
+async fn finished(draining: Vec<mpsc::Receiver<()>>) {
+    for mut connections in draining {
+        while connections.recv().await.is_some() {}
     }
 }
 

@@ -270,10 +270,9 @@ impl Translator {
         let mut places: BTreeMap<&ObjectKey, Served> = BTreeMap::new();
         for (nth, parent) in route.iter().flat_map(|route| &route.parents).enumerate() {
             let conflict = self.rosters.get(&parent.gateway).and_then(|roster| roster.conflict(id, nth));
-            match (&parent.outcome, conflict) {
+            if let (Ok(served), None) = (&parent.outcome, conflict) {
                 // Two parentRefs may lead to the same listener; the route is on it once.
-                (Ok(served), None) => places.entry(&parent.gateway).or_default().extend(served.clone()),
-                (Ok(_) | Err(_), _) => {}
+                places.entry(&parent.gateway).or_default().extend(served.clone());
             }
             standings.push(Standing { reference: &parent.reference, finding: parent.outcome.as_ref().err().or(conflict) });
         }

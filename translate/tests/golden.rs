@@ -154,10 +154,10 @@ impl Heard {
         for (nth, object) in objects.iter().cloned().enumerate() {
             let (kind, key) = object.identity();
             self.translator.set(object);
-            if (nth as u64 + seed) % 3 != 0 {
+            if !(nth as u64 + seed).is_multiple_of(3) {
                 self.listen();
             }
-            if (nth as u64 + seed) % 4 == 0 {
+            if (nth as u64 + seed).is_multiple_of(4) {
                 self.translator.remove(kind, &key);
                 self.listen();
             }

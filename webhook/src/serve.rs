@@ -12,6 +12,7 @@ use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// A handshake takes no longer.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -45,17 +46,15 @@ pub(crate) async fn serve(listener: TcpListener, tls: Arc<ServerConfig>, app: Ro
 /// Idle connections are kept for as long as the API server keeps them: one closed here could have the next review on its way.
 async fn connection(acceptor: TlsAcceptor, stream: TcpStream, app: Router, watcher: Watcher) {
     let _ = stream.set_nodelay(true);
-    let tls = match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
-        Ok(Ok(tls)) => tls,
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "a handshake failed: is the caBundle right?");
-            return;
-        }
-        Err(_) => return,
-    };
+    let Some(tls) = handshake(&acceptor, stream).await else { return };
     let service = TowerToHyperService::new(app);
     let connection = http1::Builder::new().header_read_timeout(None::<Duration>).serve_connection(TokioIo::new(tls), service);
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%error, "a connection ended");
     }
+}
+
+async fn handshake(acceptor: &TlsAcceptor, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+    let shaken = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await.ok()?;
+    shaken.inspect_err(|error| tracing::warn!(%error, "a handshake failed: is the caBundle right?")).ok()
 }

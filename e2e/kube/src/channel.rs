@@ -56,7 +56,7 @@ impl<'c> Channel<'c> {
     ///
     /// # Errors
     /// When none comes.
-    pub fn next(&mut self) -> Result<DeltaDiscoveryResponse> {
+    pub fn response(&mut self) -> Result<DeltaDiscoveryResponse> {
         let (cluster, answers) = (self.cluster, &mut self.answers);
         let answer = cluster.block_on(async { tokio::time::timeout(PATIENCE, answers.message()).await });
         answer.context("no response came")??.context("the operator ended the stream")

@@ -30,7 +30,7 @@ fn two_gateways(namespace: &Namespace<'_>) -> Result<()> {
 fn configuration(namespace: &Namespace<'_>, account: &str) -> Result<BTreeMap<String, String>> {
     let token = namespace.cluster().token(namespace, account, AUDIENCE, None)?;
     let mut channel = Channel::open(namespace, account, Some(&token))??;
-    let answer = channel.next()?;
+    let answer = channel.response()?;
     channel.ack(&answer)?;
     Ok(resources(&answer))
 }

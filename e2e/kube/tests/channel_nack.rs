@@ -33,7 +33,7 @@ fn a_gateway_is_programmed_only_once_its_ready_proxy_has_acknowledged_and_not_wh
     let token = cluster.token(&namespace, "gw-keyward", AUDIENCE, Some(&pod))?;
     let nacks = operator.sum("keyward_operator_xds_nacks_total")?;
     let mut refuses = Channel::open(&namespace, "gw-keyward", Some(&token))??;
-    let answer = refuses.next()?;
+    let answer = refuses.response()?;
     ensure!(resources(&answer).keys().any(|name| name.starts_with("listener/")), "{:?}", resources(&answer).keys());
     refuses.nack(&answer, "this proxy refuses for a test")?;
     wait_until("the refusal is counted", SOON, || {
@@ -46,7 +46,7 @@ fn a_gateway_is_programmed_only_once_its_ready_proxy_has_acknowledged_and_not_wh
     drop(refuses);
 
     let mut accepts = Channel::open(&namespace, "gw-keyward", Some(&token))??;
-    let answer = accepts.next()?;
+    let answer = accepts.response()?;
     accepts.ack(&answer)?;
     wait_until("what was acknowledged is programmed", SOON, || {
         says(&namespace.get(Kind::GATEWAY, "gw")?["status"], "Programmed", "True", "Programmed")

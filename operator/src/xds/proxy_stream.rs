@@ -1,6 +1,7 @@
 //! One proxy's stream: what it has, what it was told and has not acknowledged, what it refused.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -10,6 +11,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use policy::wire::{TYPE_URL, encode_one};
 use tokio::sync::mpsc;
+use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use translate::ObjectKey;
@@ -84,14 +86,18 @@ impl ProxyStream {
         expires: Option<SystemTime>,
     ) {
         self.metrics.xds_clients.inc();
-        tracing::info!(gateway = %self.gateway, proxy.pod = self.pod, "a proxy is connected");
+        self.say("a proxy is connected");
         let end = self.converse(&mut requests, &answers, lifetime(expires)).await;
         if let End::Told(status) = end {
             let _ = answers.send(Err(status)).await;
         }
         self.board.forget(&self.gateway, &self.pod);
-        tracing::info!(gateway = %self.gateway, proxy.pod = self.pod, "a proxy is disconnected");
+        self.say("a proxy is disconnected");
         self.metrics.xds_clients.dec();
+    }
+
+    fn say(&self, what: &str) {
+        tracing::info!(gateway = %self.gateway, proxy.pod = self.pod, "{what}");
     }
 
     async fn converse(
@@ -100,40 +106,35 @@ impl ProxyStream {
         answers: &mpsc::Sender<Result<DeltaDiscoveryResponse, Status>>,
         lifetime: Duration,
     ) -> End {
-        let expired = tokio::time::sleep(lifetime);
-        tokio::pin!(expired);
-        let stop = self.stop.clone();
+        let mut expired = Box::pin(tokio::time::sleep(lifetime));
         loop {
-            let batch = tokio::select! {
-                request = requests.next() => match request {
-                    Some(Ok(request)) => self.hear(request).await,
-                    Some(Err(error)) => {
-                        tracing::info!(gateway = %self.gateway, proxy.pod = self.pod, %error, "a proxy's stream broke off");
-                        return End::Left;
-                    }
-                    None => return End::Left,
-                },
-                changed = self.revisions.changed() => match changed {
-                    Ok(()) => self.news(),
-                    Err(_) => return End::Told(Status::not_found("the Gateway is gone")),
-                },
-                () = &mut expired => return End::Told(Status::unauthenticated("the token has expired: connect again")),
-                () = stop.cancelled() => return End::Told(Status::unavailable("this replica stops: connect again")),
-            };
-            match batch {
+            match self.turn(requests, &mut expired).await {
+                Ok(None) => {}
                 Ok(Some(batch)) => {
                     if answers.send(Ok(self.answer(batch))).await.is_err() {
                         return End::Left;
                     }
                 }
-                Ok(None) => {}
-                Err(status) => return End::Told(status),
+                Err(end) => return end,
             }
         }
     }
 
+    /// The next thing that happens; gives what there is to tell then.
+    async fn turn(&mut self, requests: &mut Requests, expired: &mut Pin<Box<Sleep>>) -> Result<Option<Batch>, End> {
+        let stop = self.stop.clone();
+        let told = tokio::select! {
+            request = requests.next() => self.hear(request.ok_or(End::Left)?).await,
+            changed = self.revisions.changed() => changed.map_err(|_| Status::not_found("the Gateway is gone")).and_then(|()| self.news()),
+            () = expired => Err(Status::unauthenticated("the token has expired: connect again")),
+            () = stop.cancelled() => Err(Status::unavailable("this replica stops: connect again")),
+        };
+        told.map_err(End::Told)
+    }
+
     /// A first request, an ACK or a NACK.
-    async fn hear(&mut self, request: DeltaDiscoveryRequest) -> Result<Option<Batch>, Status> {
+    async fn hear(&mut self, request: Result<DeltaDiscoveryRequest, Status>) -> Result<Option<Batch>, Status> {
+        let request = request.inspect_err(|error| self.say(&format!("a proxy's stream broke off: {error}")))?;
         if request.type_url != TYPE_URL {
             return Err(Status::invalid_argument("only resources of Keyward are served: see type_url"));
         }
@@ -177,7 +178,6 @@ impl ProxyStream {
         Ok((!batch.is_empty() && !refused).then_some(batch))
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the time until the ACK is measured")]
     fn answer(&mut self, batch: Batch) -> DeltaDiscoveryResponse {
         self.nonce += 1;
         let nonce = self.nonce.to_string();
