@@ -47,8 +47,8 @@ pub use model::{ListenerSet, ParentRef, Route};
 pub use object::{Kind, Object};
 pub use snapshot::{ClusterSettings, ObjectKey, Proxies, Settings, Snapshot, Translation};
 pub use status::{
-    GatewayClassStatus, GatewayStatus, GlooReport, GlooState, ListenerSetStatus, ListenerStatus, RouteGroupKind, RouteParentStatus, RouteStatus, Statuses,
-    SupportedFeature, UpstreamStatus,
+    GatewayClassStatus, GatewayStatus, GlooReport, GlooState, ListenerSetStatus, ListenerStatus, RouteGroupKind, RouteParentStatus,
+    RouteStatus, Statuses, SupportedFeature, UpstreamStatus,
 };
 pub use translator::Translator;
 pub use update::{ConfigChange, Status, Update};

@@ -42,8 +42,8 @@ fn address(kind: &str, value: &str) -> GatewayAddress {
     GatewayAddress { kind: kind.to_owned(), value: value.to_owned() }
 }
 
-/// The addresses that a Gateway asks for. "When a value is unspecified, an implementation SHOULD automatically assign an address" is what
-/// happens anyway, so that an entry without one asks for nothing.
+/// The addresses that a Gateway asks for. "When a value is unspecified, an implementation SHOULD automatically assign an address"
+/// (GatewaySpecAddress.value), which happens anyway: an entry without a value asks for nothing.
 pub(crate) fn asked(spec: &api::GatewaySpec) -> Vec<IpAddr> {
     let given = spec.addresses.iter().flatten().filter(|one| is_ip_address(one));
     given.filter_map(|one| one.value.as_deref()?.parse().ok()).collect()
@@ -57,7 +57,8 @@ fn is_ip_address(given: &api::GatewayAddresses) -> bool {
 /// What nobody could give. What is written there is not repeated: it may be anything.
 pub(super) fn findings(spec: &api::GatewaySpec) -> impl Iterator<Item = Finding> {
     spec.addresses.iter().flatten().enumerate().filter_map(|(nth, given)| {
-        let unsupported = |below: &str, message: &str| Some(Finding::accepted(format!("{ADDRESSES}[{nth}].{below}"), UNSUPPORTED_ADDRESS, message));
+        let field = |below: &str| format!("{ADDRESSES}[{nth}].{below}");
+        let unsupported = |below: &str, message: &str| Some(Finding::accepted(field(below), UNSUPPORTED_ADDRESS, message));
         match given.value.as_deref().unwrap_or_default() {
             _ if !is_ip_address(given) => unsupported("type", "only addresses of type IPAddress can be asked for: use that, or remove it"),
             "" => None,
@@ -73,13 +74,13 @@ pub(super) fn without_effect(spec: &api::GatewaySpec) -> Option<Finding> {
     spec.addresses.iter().flatten().next().map(|_| Finding::warning(ADDRESSES, UNSUPPORTED_ADDRESS, message))
 }
 
-/// Why the Gateway does not have all that it asks for: a Service asks for one address, and gets it or not. "The implementation SHOULD provide
-/// prescriptive information on which address is causing the problem" (GatewayReasonAddressNotUsable).
+/// Why the Gateway does not have all that it asks for: a Service asks for one address, and gets it or not. "The implementation SHOULD
+/// provide prescriptive information on which address is causing the problem" (GatewayReasonAddressNotUsable).
 pub(super) fn unusable(asked: &[IpAddr], addresses: &[GatewayAddress]) -> Option<String> {
     let has = |ip: &IpAddr| addresses.iter().any(|address| address.value.parse() == Ok(*ip));
     let missing = asked.iter().find(|ip| !has(ip))?;
     Some(match asked {
-        [_] => format!("the load balancer has not given address {missing} to the Gateway's Service: ask for one that it has and that is free"),
+        [_] => format!("the load balancer did not give {missing} to the Gateway's Service: ask for an address that it has and that is free"),
         _ => format!("a Gateway can have one address, and {missing} is not it: ask for one that the load balancer has and that is free"),
     })
 }

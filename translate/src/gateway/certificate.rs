@@ -21,7 +21,7 @@ const INVALID_REF: &str = "InvalidCertificateRef";
 /// Which kinds of keys can be served.
 static PROVIDER: LazyLock<CryptoProvider> = LazyLock::new(rustls::crypto::aws_lc_rs::default_provider);
 
-/// The usable certificates of an HTTPS listener, by resource name. A ListenerSet needs grants of its own: those of its Gateway are not for it.
+/// The usable certificates of an HTTPS listener, by resource name. A ListenerSet needs grants of its own: its Gateway's are not for it.
 pub(super) fn of_listener(
     index: &Index<'_>,
     holder: &Holder,
