@@ -41,7 +41,8 @@ impl<'s> Index<'s> {
 
     /// The ListenerSets that refer to a Gateway. Nothing is noted: a change of one touches its Gateway anyway.
     pub(crate) fn sets_of(&self, gateway: &ObjectKey) -> Vec<&'s ListenerSet> {
-        self.objects.sets_of(gateway).filter_map(|key| self.objects.listener_sets.get(key)).map(|set| &**set).collect()
+        let objects = self.objects;
+        objects.sets_of(gateway).filter_map(|key| objects.listener_sets.get(key)).map(|set| &**set).collect()
     }
 
     pub(crate) fn service(&self, key: &ObjectKey) -> Option<&'s Service> {
