@@ -170,7 +170,8 @@ fn is_identity(pointer: &str) -> bool {
     match names.as_slice() {
         [.., "gatewayClassName"] => true,
         [.., holder, "group" | "kind" | "namespace" | "name" | "sectionName"] => {
-            let holders = ["metadata", "listeners", "kinds", "parentRef", "parentRefs", "backendRefs", "backendRef", "certificateRefs", "secretRef"];
+            let holders =
+                ["metadata", "listeners", "kinds", "parentRef", "parentRefs", "backendRefs", "backendRef", "certificateRefs", "secretRef"];
             holders.contains(holder)
         }
         _ => false,

@@ -77,10 +77,12 @@ pub(super) fn without_effect(spec: &api::GatewaySpec) -> Option<Finding> {
 /// Why the Gateway does not have all that it asks for: a Service asks for one address, and gets it or not. "The implementation SHOULD
 /// provide prescriptive information on which address is causing the problem" (GatewayReasonAddressNotUsable).
 pub(super) fn unusable(asked: &[IpAddr], addresses: &[GatewayAddress]) -> Option<String> {
-    let has = |ip: &IpAddr| addresses.iter().any(|address| address.value.parse() == Ok(*ip));
+    let has = |ip: &IpAddr| addresses.iter().any(|address| address.value.parse::<IpAddr>() == Ok(*ip));
     let missing = asked.iter().find(|ip| !has(ip))?;
     Some(match asked {
-        [_] => format!("the load balancer did not give {missing} to the Gateway's Service: ask for an address that it has and that is free"),
+        [_] => {
+            format!("the load balancer did not give {missing} to the Gateway's Service: ask for an address that it has and that is free")
+        }
         _ => format!("a Gateway can have one address, and {missing} is not it: ask for one that the load balancer has and that is free"),
     })
 }
