@@ -76,7 +76,8 @@ impl Object {
         let value = || self.value.clone();
         match (version.split_once('/').map_or("", |(group, _)| group), self.kind.as_str()) {
             ("gateway.networking.k8s.io", "GatewayClass") => push(&mut into.gateway_classes, typed(value())),
-            ("gateway.networking.k8s.io", "Gateway") => push(&mut into.gateways, gateway(value())),
+            ("gateway.networking.k8s.io", "Gateway") => push(&mut into.gateways, with_listeners(value())),
+            ("gateway.networking.k8s.io", "ListenerSet") => push(&mut into.listener_sets, with_listeners(value())),
             ("gateway.networking.k8s.io", "HTTPRoute") => {
                 push(&mut into.http_routes, tracked(without_nulls(value()), |json| Route::http(json)))
             }
@@ -92,8 +93,8 @@ impl Object {
             _ => Err(mistake(
                 "kind",
                 &format!(
-                    "{} of {version:?} is not understood here and is left out; understood are GatewayClass, Gateway, HTTPRoute, GRPCRoute, \
-                     ReferenceGrant, Upstream, Namespace, Secret, Service and EndpointSlice",
+                    "{} of {version:?} is not understood here and is left out; understood are GatewayClass, Gateway, ListenerSet, \
+                     HTTPRoute, GRPCRoute, ReferenceGrant, Upstream, Namespace, Secret, Service and EndpointSlice",
                     self.kind
                 ),
             )),
@@ -107,12 +108,12 @@ fn push<T>(list: &mut Vec<Arc<T>>, read: Result<T, Mistake>) -> Result<(), Mista
 }
 
 /// The type knows no filters of listeners and would drop them. One may be there to keep requests out, so nothing is served without it.
-fn gateway<G: DeserializeOwned>(value: Value) -> Result<G, Mistake> {
+fn with_listeners<T: DeserializeOwned>(value: Value) -> Result<T, Mistake> {
     let mut listeners = value.pointer("/spec/listeners").and_then(Value::as_array).into_iter().flatten();
     match listeners.position(|listener| listener.get("filters").is_some()) {
         Some(nth) => Err(mistake(
             &format!("spec.listeners[{nth}].filters"),
-            "listener filters are not served yet: remove them; until then the whole Gateway is left out",
+            "listener filters are not served yet: remove them; until then the whole object is left out",
         )),
         None => typed(value),
     }
@@ -212,6 +213,15 @@ mod tests {
         let mut snapshot = Snapshot::default();
         only(document).unwrap().add_to(&mut snapshot).unwrap();
         assert_eq!(snapshot.secrets[0].data.as_ref().unwrap()["a"].0, b"y");
+    }
+
+    #[test]
+    fn reads_a_listener_set() {
+        let set = json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "ListenerSet", "metadata": {"name": "s"},
+            "spec": {"parentRef": {"name": "g"}, "listeners": [{"name": "a", "port": 80, "protocol": "HTTP"}]}});
+        let mut snapshot = Snapshot::default();
+        only(set).unwrap().add_to(&mut snapshot).unwrap();
+        assert_eq!(snapshot.listener_sets.len(), 1);
     }
 
     #[test]

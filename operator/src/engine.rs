@@ -78,9 +78,9 @@ pub(crate) struct Engine {
     known: BTreeMap<(Kind, ObjectKey), Known>,
     /// Replicas of the operator, by EndpointSlice.
     replicas: BTreeMap<ObjectKey, BTreeSet<IpAddr>>,
-    /// After a start: statuses of Gateways, until their proxies have come back. Without that each would say for a while that its proxies
-    /// have nothing.
-    held: Option<BTreeMap<ObjectKey, Option<Status>>>,
+    /// After a start: statuses of Gateways and ListenerSets, until their proxies have come back. Without that each would say for a while
+    /// that its proxies have nothing.
+    held: Option<BTreeMap<(Kind, ObjectKey), Option<Status>>>,
 }
 
 /// What is remembered of an object besides its translation.
@@ -99,7 +99,7 @@ impl Engine {
             out,
             own,
             fleet: Fleet::default(),
-            missing: KINDS.into_iter().collect(),
+            missing: KINDS.iter().copied().collect(),
             pods_listed: false,
             has_bundle: false,
             known: BTreeMap::new(),
@@ -143,8 +143,8 @@ impl Engine {
 
     /// Says what was held.
     fn release(&mut self) {
-        for (gateway, status) in self.held.take().into_iter().flatten() {
-            self.out.statuses.want(Kind::Gateway, &gateway, status.as_ref());
+        for ((kind, key), status) in self.held.take().into_iter().flatten() {
+            self.out.statuses.want(kind, &key, status.as_ref());
         }
     }
 
@@ -310,8 +310,8 @@ impl Engine {
             self.out.publisher.apply(&gateway, change);
         }
         for (kind, key, status) in update.statuses {
-            match self.held.as_mut().filter(|_| kind == Kind::Gateway) {
-                Some(held) => drop(held.insert(key, status)),
+            match self.held.as_mut().filter(|_| matches!(kind, Kind::Gateway | Kind::ListenerSet)) {
+                Some(held) => drop(held.insert((kind, key), status)),
                 None => self.out.statuses.want(kind, &key, status.as_ref()),
             }
         }
@@ -337,19 +337,19 @@ impl Engine {
 
 /// Kinds of which nothing but the spec is read, whose generation grows with every change of it.
 fn is_told_by_generation(kind: Kind) -> bool {
-    matches!(kind, Kind::GatewayClass | Kind::Gateway | Kind::HttpRoute | Kind::GrpcRoute)
+    matches!(kind, Kind::GatewayClass | Kind::Gateway | Kind::ListenerSet | Kind::HttpRoute | Kind::GrpcRoute)
 }
 
 /// Kinds whose status we write.
 fn has_status(kind: Kind) -> bool {
     match kind {
-        Kind::GatewayClass | Kind::Gateway | Kind::HttpRoute | Kind::GrpcRoute | Kind::Upstream => true,
+        Kind::GatewayClass | Kind::Gateway | Kind::ListenerSet | Kind::HttpRoute | Kind::GrpcRoute | Kind::Upstream => true,
         Kind::ReferenceGrant | Kind::Namespace | Kind::Service | Kind::EndpointSlice | Kind::Secret | Kind::GatewayParameters => false,
     }
 }
 
-/// What an unreadable object permitted or led to must not live on. Gateways and routes stay as they were: without them, their requests could
-/// fall to wider routes.
+/// What an unreadable object permitted or led to must not live on. Gateways, ListenerSets and routes stay as they were: without them, their
+/// requests could fall to wider routes.
 fn fails_closed(kind: Kind) -> bool {
     matches!(kind, Kind::ReferenceGrant | Kind::Upstream | Kind::Secret)
 }

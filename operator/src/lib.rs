@@ -231,7 +231,7 @@ fn show_expiry(mut expiry: channel::Receiver<i64>, metrics: Arc<Metrics>) {
 
 fn watch_everything(client: &Client, shared: &Watching<Input>) {
     for kind in reading::KINDS {
-        watch_kind(client, kind, shared.clone());
+        watch_kind(client, *kind, shared.clone());
     }
     for owned in OWNED {
         let api: Api<Manifest> = Api::all_with(client.clone(), &owned_resource(owned));

@@ -17,11 +17,12 @@ pub(crate) struct Unreadable {
 }
 
 /// The kinds that `translate` needs, in the order in which they are best known.
-pub(crate) const KINDS: [Kind; 11] = [
+pub(crate) const KINDS: &[Kind] = &[
     Kind::GatewayClass,
     Kind::Namespace,
     Kind::GatewayParameters,
     Kind::Gateway,
+    Kind::ListenerSet,
     Kind::ReferenceGrant,
     Kind::Secret,
     Kind::Service,
@@ -36,6 +37,7 @@ pub(crate) fn resource(kind: Kind) -> ApiResource {
     let (group, version, plural) = match kind {
         Kind::GatewayClass => ("gateway.networking.k8s.io", "v1", "gatewayclasses"),
         Kind::Gateway => ("gateway.networking.k8s.io", "v1", "gateways"),
+        Kind::ListenerSet => ("gateway.networking.k8s.io", "v1", "listenersets"),
         Kind::HttpRoute => ("gateway.networking.k8s.io", "v1", "httproutes"),
         Kind::GrpcRoute => ("gateway.networking.k8s.io", "v1", "grpcroutes"),
         Kind::ReferenceGrant => ("gateway.networking.k8s.io", "v1", "referencegrants"),
@@ -68,6 +70,10 @@ pub(crate) fn read(kind: Kind, manifest: Manifest) -> Result<Object, Unreadable>
             refuse_listener_filters(&json)?;
             typed(json).map(Object::Gateway)
         }
+        Kind::ListenerSet => {
+            refuse_listener_filters(&json)?;
+            typed(json).map(Object::ListenerSet)
+        }
         Kind::HttpRoute => Route::http(json).map(|route| Object::Route(Arc::new(route))).map_err(|error| unreadable(&error)),
         Kind::GrpcRoute => Route::grpc(json).map(|route| Object::Route(Arc::new(route))).map_err(|error| unreadable(&error)),
         Kind::ReferenceGrant => typed(json).map(Object::ReferenceGrant),
@@ -94,12 +100,13 @@ fn unreadable(error: &serde_json::Error) -> Unreadable {
     Unreadable { reason }
 }
 
-/// Our typed Gateway has no field for them, so that a filter that guards a listener would be dropped in silence: refuse the whole object.
-fn refuse_listener_filters(gateway: &Value) -> Result<(), Unreadable> {
-    let listeners = gateway.pointer("/spec/listeners").and_then(Value::as_array);
+/// Our typed listeners have no field for them, so that a filter that guards a listener would be dropped in silence: refuse the whole
+/// object.
+fn refuse_listener_filters(object: &Value) -> Result<(), Unreadable> {
+    let listeners = object.pointer("/spec/listeners").and_then(Value::as_array);
     let guarded = listeners.into_iter().flatten().position(|listener| listener.get("filters").is_some());
     guarded.map_or(Ok(()), |nth| {
-        let reason = format!("spec.listeners[{nth}].filters are not served: remove them; until then the Gateway stays as it was");
+        let reason = format!("spec.listeners[{nth}].filters are not served: remove them; until then the object stays as it was");
         Err(Unreadable { reason })
     })
 }

@@ -297,7 +297,7 @@ fn says_nothing(status: Option<&Status>) -> bool {
 
 fn shape(kind: Kind) -> Shape {
     match kind {
-        Kind::Gateway => Shape::Gateway,
+        Kind::Gateway | Kind::ListenerSet => Shape::Listeners,
         Kind::HttpRoute | Kind::GrpcRoute => Shape::Parents,
         _ => Shape::Conditions,
     }
@@ -308,6 +308,7 @@ fn encode(status: &Status, namespace: &str) -> Option<Box<str>> {
     let json = match status {
         Status::GatewayClass(status) => serde_json::to_string(status),
         Status::Gateway(status) => serde_json::to_string(status),
+        Status::ListenerSet(status) => serde_json::to_string(status),
         Status::Route(status) => serde_json::to_string(status),
         Status::Upstream(status) => {
             serde_json::to_string(&json!({ "conditions": status.conditions, "statuses": { namespace: status.gloo } }))

@@ -7,18 +7,18 @@ use policy::Hostname;
 use policy::config::HostPair;
 
 use crate::finding::{Finding, Problem};
-use crate::gateway::{Judged, Listener};
+use crate::gateway::{Holder, Judged, Listener};
 use crate::grant::GATEWAY_GROUP;
 use crate::index::Index;
 use crate::memo::Memo;
 use crate::model::{ParentRef, Route};
 use crate::route::CompiledRoute;
-use crate::{Kind, ObjectKey};
+use crate::{Kind, ListenerSet, ObjectKey};
 
 /// The listeners that a route is on, by name, and the hosts it has there.
 pub(crate) type Served = BTreeMap<String, Vec<HostPair>>;
 
-/// What became of a parentRef to a Gateway of ours.
+/// What became of a parentRef to a Gateway of ours, or to a ListenerSet of one.
 #[derive(Debug)]
 pub(crate) struct Parent {
     /// `spec.parentRefs[n]`.
@@ -34,46 +34,67 @@ pub(crate) fn attach(index: &Index<'_>, gateways: &Memo<ObjectKey, Judged>, rout
     let labels = index.namespace_labels(&route.route.key.namespace);
     let (mut parents, mut problems) = (Vec::new(), Vec::new());
     for (nth, reference) in route.route.parent_refs.iter().enumerate() {
-        let (field, key) = (format!("spec.parentRefs[{nth}]"), parent_key(&route.route, reference));
-        index.note(Kind::Gateway, &key);
-        let known = gateways.get(&key).filter(|_| is_gateway(reference));
-        let Some(Judged::Ours(gateway)) = known else {
-            problems.extend(nobodys(&route.route, reference, &field, known.is_some()));
+        let field = format!("spec.parentRefs[{nth}]");
+        let Some(holder) = holder(&route.route, reference) else {
+            problems.extend(unknown_kind(&route.route, reference, &field));
             continue;
         };
-        let outcome = Candidate { route, labels: &labels, reference, gateway: &key }.attach(&gateway.listeners, &field);
+        let (key, is_there) = gateway_of(index, gateways, &holder);
+        let judged = key.as_ref().and_then(|key| gateways.get(key)).and_then(Judged::ours);
+        let Some((gateway, key)) = judged.zip(key) else {
+            problems.extend((!is_there).then(|| missing(&route.route, &holder, &field)));
+            continue;
+        };
+        let outcome = Candidate { route, labels: &labels, reference, holder: &holder }.attach(gateway.listeners_of(&holder), &field);
         parents.push(Parent { field, reference: reference.clone(), gateway: key, outcome });
     }
     (parents, problems)
 }
 
-fn is_gateway(reference: &ParentRef) -> bool {
-    reference.group == GATEWAY_GROUP && reference.kind == "Gateway"
+/// What a parentRef means, if that is something with listeners.
+fn holder(route: &Route, reference: &ParentRef) -> Option<Holder> {
+    let key = ObjectKey::new(reference.namespace.as_deref().unwrap_or(&route.key.namespace), &reference.name);
+    match (reference.group.as_str(), reference.kind.as_str()) {
+        (GATEWAY_GROUP, "Gateway") => Some(Holder::Gateway(key)),
+        (GATEWAY_GROUP, "ListenerSet") => Some(Holder::Set(key)),
+        _ => None,
+    }
 }
 
-fn parent_key(route: &Route, reference: &ParentRef) -> ObjectKey {
-    ObjectKey::new(reference.namespace.as_deref().unwrap_or(&route.key.namespace), &reference.name)
+/// The Gateway that listens for it, and whether the parent itself is there.
+fn gateway_of(index: &Index<'_>, gateways: &Memo<ObjectKey, Judged>, holder: &Holder) -> (Option<ObjectKey>, bool) {
+    let (gateway, is_there) = match holder {
+        Holder::Gateway(key) => (Some(key.clone()), gateways.get(key).is_some()),
+        Holder::Set(key) => {
+            let set = index.listener_set(key);
+            (set.and_then(ListenerSet::gateway), set.is_some())
+        }
+    };
+    gateway.iter().for_each(|gateway| index.note(Kind::Gateway, gateway));
+    (gateway, is_there)
 }
 
 /// A parent that does not exist, or that is of a kind we do not serve, is a problem for whoever wrote it. One of another controller, or
 /// of another group such as a mesh's Service, is none of our business.
-fn nobodys(route: &Route, reference: &ParentRef, field: &str, exists: bool) -> Option<Problem> {
-    let key = parent_key(route, reference);
-    let message = match is_gateway(reference) {
-        true if exists => return None,
-        true => format!("Gateway {key} does not exist: create it, or correct the reference"),
-        false if reference.group == GATEWAY_GROUP => format!("a parent of kind {} is not served yet: refer to a Gateway", reference.kind),
-        false => return None,
-    };
-    Some(Finding::accepted(field, "NoMatchingParent", message).problem(route.about(), "Accepted"))
+fn missing(route: &Route, parent: &Holder, field: &str) -> Problem {
+    no_parent(route, field, format!("{parent} does not exist: create it, or correct the reference"))
 }
 
-/// A route that would be on a Gateway.
+fn unknown_kind(route: &Route, reference: &ParentRef, field: &str) -> Option<Problem> {
+    let message = || format!("a parent of kind {} is not served: refer to a Gateway or a ListenerSet", reference.kind);
+    (reference.group == GATEWAY_GROUP).then(|| no_parent(route, field, message()))
+}
+
+fn no_parent(route: &Route, field: &str, message: String) -> Problem {
+    Finding::accepted(field, "NoMatchingParent", message).problem(route.about(), "Accepted")
+}
+
+/// A route that would be on listeners of a Gateway or ListenerSet.
 struct Candidate<'a> {
     route: &'a CompiledRoute,
     labels: &'a BTreeMap<String, String>,
     reference: &'a ParentRef,
-    gateway: &'a ObjectKey,
+    holder: &'a Holder,
 }
 
 impl Candidate<'_> {
@@ -86,8 +107,7 @@ impl Candidate<'_> {
         let allowing: Vec<&Listener> = named.into_iter().filter(|listener| self.is_allowed_by(listener)).collect();
         if allowing.is_empty() {
             let (kind, namespace) = (self.route.route.kind.as_str(), &self.route.route.key.namespace);
-            let message =
-                format!("no listener of Gateway {} admits a {kind} from namespace {namespace}: see its allowedRoutes", self.gateway);
+            let message = format!("no listener of {} admits a {kind} from namespace {namespace}: see its allowedRoutes", self.holder);
             return refused("NotAllowedByListeners", message);
         }
         let hostnames = self.route.hostnames.as_deref().unwrap_or_default();
@@ -97,10 +117,7 @@ impl Candidate<'_> {
             false => Ok(served),
             true => refused(
                 "NoMatchingListenerHostname",
-                format!(
-                    "no listener of Gateway {} serves a hostname of this route: make hostnames and listener.hostname meet",
-                    self.gateway
-                ),
+                format!("no listener of {} serves a hostname of this route: make hostnames and listener.hostname meet", self.holder),
             ),
         }
     }
@@ -108,19 +125,22 @@ impl Candidate<'_> {
     /// Whether the parentRef means a listener: "When both Port and SectionName are specified, the name and port of the selected listener
     /// must match both specified values" (ParentReference.port).
     fn names(&self, listener: &Listener) -> bool {
-        self.reference.section_name.as_ref().is_none_or(|section| *section == listener.name)
+        self.reference.section_name.as_ref().is_none_or(|section| *section == listener.section)
             && self.reference.port.is_none_or(|port| port == i64::from(listener.port))
     }
 
     fn is_allowed_by(&self, listener: &Listener) -> bool {
-        let route = &self.route.route;
-        listener.kinds.contains(&route.kind) && listener.namespaces.admits(&self.gateway.namespace, &route.key.namespace, self.labels)
+        let (route, own) = (&self.route.route, &self.holder.key().namespace);
+        listener.kinds.contains(&route.kind) && listener.namespaces.admits(own, &route.key.namespace, self.labels)
     }
 
     fn no_such_listener(&self) -> String {
         let section = self.reference.section_name.as_ref().map(|section| format!(" named {section}")).unwrap_or_default();
         let port = self.reference.port.map(|port| format!(" on port {port}")).unwrap_or_default();
-        format!("Gateway {} has no listener{section}{port}: correct sectionName or port", self.gateway)
+        match (self.holder, section.is_empty() && port.is_empty()) {
+            (Holder::Set(_), true) => format!("{} has no listeners, or may not attach to its Gateway: see its status", self.holder),
+            _ => format!("{} has no listener{section}{port}: correct sectionName or port", self.holder),
+        }
     }
 }
 

@@ -87,16 +87,19 @@ fn judge(index: &Index<'_>, class: &GatewayClass) -> Class {
 }
 
 /// The features served, as the conformance suite names them (`sigs.k8s.io/gateway-api/pkg/features`, 1.7.0), sorted. What is not here
-/// is not served yet: ListenerSet, BackendTLSPolicy, client certificates, TLSRoute, TCPRoute, UDPRoute, static addresses and infrastructure
-/// (matters of the operator). 421 on misdirected requests is served by the proxy, and is claimed once the suite has tested it.
-pub(crate) const SUPPORTED_FEATURES: [&str; 35] = [
+/// is not served yet: BackendTLSPolicy, client certificates, TLSRoute, TCPRoute and UDPRoute. 421 on misdirected requests is served by the
+/// proxy, and is claimed once the suite has tested it.
+pub(crate) const SUPPORTED_FEATURES: &[&str] = &[
     "GRPCRoute",
     "GRPCRouteNamedRouteRule",
     "GRPCRouteRequestHeaderModifier",
     "Gateway",
+    "GatewayAddressEmpty",
     "GatewayHTTPListenerIsolation",
+    "GatewayInfrastructure",
     "GatewayPort8080",
     "GatewayRouteHostnameIntersectionPrecedence",
+    "GatewayStaticAddresses",
     "HTTPRoute",
     "HTTPRoute303RedirectStatusCode",
     "HTTPRoute307RedirectStatusCode",
@@ -124,6 +127,7 @@ pub(crate) const SUPPORTED_FEATURES: [&str; 35] = [
     "HTTPRouteRetryCodes",
     "HTTPRouteRetryConnectionError",
     "HTTPRouteSchemeRedirect",
+    "ListenerSet",
     "ReferenceGrant",
 ];
 

@@ -1,11 +1,12 @@
-//! Gateways of ours and their listeners, judged: valid or not, in conflict or not, with which certificates, open to whom. It knows nothing
-//! of routes.
+//! Gateways of ours and their listeners, which are also those of ListenerSets, judged: valid or not, in conflict or not, with which
+//! certificates, open to whom. It knows nothing of routes.
 
 mod address;
 mod allowed;
 mod certificate;
 mod conflict;
 mod listener;
+mod set;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,10 +22,12 @@ use crate::parameters::{self, INVALID_PARAMETERS};
 use crate::{ClusterSettings, ObjectKey, Settings};
 
 pub use address::GatewayAddress;
-pub(crate) use listener::Listener;
+pub(crate) use address::asked;
+pub(crate) use listener::{Holder, Listener};
+pub(crate) use set::{Set, without_gateway};
 
 const PARAMETERS: &str = "spec.infrastructure.parametersRef";
-/// The field of a Gateway's listeners.
+/// The field of the listeners of a Gateway or ListenerSet.
 pub(crate) const LISTENERS: &str = "spec.listeners";
 
 /// What became of a Gateway.
@@ -41,13 +44,20 @@ pub(crate) enum Judged {
 #[derive(Debug)]
 pub(crate) struct Gateway {
     pub(crate) generation: Option<i64>,
+    /// Its own, then those of its ListenerSets, the oldest first.
     pub(crate) listeners: Vec<Listener>,
+    /// How many are its own.
+    own: usize,
+    /// All that refer to it.
+    pub(crate) sets: BTreeMap<ObjectKey, Set>,
     /// About the Gateway itself; each listener has its own.
     pub(crate) findings: Findings,
     /// In a cluster: what runs for it.
     pub(crate) infra: Option<Infra>,
     /// In a cluster: where it is reached.
     pub(crate) addresses: Option<Vec<GatewayAddress>>,
+    /// In a cluster: why it is not reached where it asks to be.
+    pub(crate) unusable: Option<String>,
     /// It is being deleted: nothing is to be made for it again.
     pub(crate) is_ending: bool,
 }
@@ -80,10 +90,29 @@ impl Gateway {
         self.findings.first(Aspect::Accepted).is_none()
     }
 
-    /// Whether its proxies, if there are any, are told anything. How they are run is another matter: a mistake there must not keep a
-    /// revoked route or an old token alive.
+    /// Whether its proxies, if there are any, are told anything. How they are run and reached is another matter: a mistake there must not
+    /// keep a revoked route or an old token alive.
     pub(crate) fn is_served(&self) -> bool {
-        self.findings.mistakes(Aspect::Accepted).all(|mistake| mistake.reason == INVALID_PARAMETERS)
+        self.findings.mistakes(Aspect::Accepted).all(|mistake| [INVALID_PARAMETERS, address::UNSUPPORTED_ADDRESS].contains(&mistake.reason))
+    }
+
+    /// The listeners that stand in the Gateway itself.
+    pub(crate) fn own_listeners(&self) -> &[Listener] {
+        self.listeners.get(..self.own).unwrap_or_default()
+    }
+
+    /// The listeners of one of its ListenerSets, if that may attach.
+    pub(crate) fn listeners_of_set(&self, set: &Set) -> &[Listener] {
+        self.listeners.get(set.at.clone()).unwrap_or_default()
+    }
+
+    /// The listeners that a parentRef may mean: "a Route … can attach to a Listener by having a ListenerSet as a parentRef"
+    /// (ListenerEntry.name), and by no other way.
+    pub(crate) fn listeners_of(&self, holder: &Holder) -> &[Listener] {
+        match holder {
+            Holder::Gateway(_) => self.own_listeners(),
+            Holder::Set(key) => self.sets.get(key).map(|set| self.listeners_of_set(set)).unwrap_or_default(),
+        }
     }
 
     /// Its listeners with what they speak, if it is served at all.
@@ -124,22 +153,33 @@ pub(crate) fn judge(index: &Index<'_>, classes: &Classes, gateway: &api::Gateway
     };
     let mut judged = judge_ours(index, &key, gateway);
     judged.findings.extend(refused);
-    if let Some(cluster) = &settings.cluster {
-        let base = classes.parameters(class).cloned().unwrap_or_default();
-        judged.run(index, gateway, &base, cluster);
+    match &settings.cluster {
+        Some(cluster) => {
+            let base = classes.parameters(class).cloned().unwrap_or_default();
+            judged.run(index, gateway, &base, cluster);
+        }
+        None => judged.findings.extend(address::without_effect(&gateway.spec)),
     }
     Judged::Ours(Box::new(judged))
 }
 
 fn judge_ours(index: &Index<'_>, key: &ObjectKey, gateway: &api::Gateway) -> Gateway {
-    let mut listeners: Vec<Listener> = listener::judge_all(index, key, &gateway.spec);
+    let spec = &gateway.spec;
+    let mut findings = own_findings(index, key, spec);
+    let admitted = allowed::AllowedNamespaces::of_sets(spec, &mut findings);
+    let mut listeners: Vec<Listener> = listener::judge_all(index, &Holder::Gateway(key.clone()), spec, &spec.listeners);
+    let own = listeners.len();
+    let sets = set::merge(index, key, spec, &admitted, &mut listeners);
     conflict::mark(&mut listeners);
     Gateway {
         generation: gateway.metadata.generation,
         listeners,
-        findings: own_findings(index, key, &gateway.spec),
+        own,
+        sets,
+        findings,
         infra: None,
         addresses: None,
+        unusable: None,
         is_ending: gateway.metadata.deletion_timestamp.is_some(),
     }
 }
@@ -149,7 +189,9 @@ impl Gateway {
     fn run(&mut self, index: &Index<'_>, gateway: &api::Gateway, base: &GatewayParametersSpec, cluster: &ClusterSettings) {
         let key = ObjectKey::of(&gateway.metadata);
         let account = infra::account(gateway);
-        self.addresses = Some(index.service(&account).map(address::of_service).unwrap_or_default());
+        let addresses = index.service(&account).map(address::of_service).unwrap_or_default();
+        self.unusable = address::unusable(&asked(&gateway.spec), &addresses);
+        self.addresses = Some(addresses);
         if !self.is_accepted() {
             return;
         }
@@ -178,14 +220,7 @@ fn parameters_of<'s>(
 fn own_findings(index: &Index<'_>, gateway: &ObjectKey, spec: &api::GatewaySpec) -> Findings {
     let mut findings = Findings::default();
     findings.extend(parameters_of(index, gateway, spec).and_then(Result::err));
-    if spec.allowed_listeners.is_some() {
-        let message = "ListenerSets are not served yet: allowedListeners has no effect";
-        findings.push(Finding::warning("spec.allowedListeners", UNSUPPORTED_VALUE, message));
-    }
-    if spec.addresses.as_ref().is_some_and(|addresses| !addresses.is_empty()) {
-        let message = "addresses cannot be asked for yet: spec.addresses has no effect";
-        findings.push(Finding::warning("spec.addresses", "UnsupportedAddress", message));
-    }
+    findings.extend(address::findings(spec));
     if spec.tls.as_ref().is_some_and(|tls| tls.backend.is_some()) {
         let message = "client certificates towards backends are not served yet: spec.tls.backend has no effect";
         findings.push(Finding::warning("spec.tls.backend", UNSUPPORTED_VALUE, message));

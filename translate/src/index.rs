@@ -8,7 +8,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 
 use crate::grant::{self, Referent, Referrer};
 use crate::objects::{Dep, Objects};
-use crate::{Kind, ObjectKey};
+use crate::{Kind, ListenerSet, ObjectKey};
 
 /// The label that the API server puts on every Namespace.
 const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
@@ -32,6 +32,17 @@ impl<'s> Index<'s> {
     /// Notes that something was looked at elsewhere, among what was judged before.
     pub(crate) fn note(&self, kind: Kind, key: &ObjectKey) {
         self.seen.borrow_mut().insert(Dep(kind, key.clone()));
+    }
+
+    pub(crate) fn listener_set(&self, key: &ObjectKey) -> Option<&'s ListenerSet> {
+        self.note(Kind::ListenerSet, key);
+        self.objects.listener_sets.get(key).map(|set| &**set)
+    }
+
+    /// The ListenerSets that refer to a Gateway. Nothing is noted: a change of one touches its Gateway anyway.
+    pub(crate) fn sets_of(&self, gateway: &ObjectKey) -> Vec<&'s ListenerSet> {
+        let objects = self.objects;
+        objects.sets_of(gateway).filter_map(|key| objects.listener_sets.get(key)).map(|set| &**set).collect()
     }
 
     pub(crate) fn service(&self, key: &ObjectKey) -> Option<&'s Service> {

@@ -5,12 +5,14 @@ mod patch;
 mod pod;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use gateway_api::experimental::gateways::Gateway;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::ObjectKey;
+use crate::gateway::asked;
 
 use name::infra_name;
 
@@ -97,7 +99,7 @@ pub(crate) fn of(
     ];
     // A Service needs a port: without one that can be served there is nothing to reach.
     if !ports.is_empty() {
-        objects.push(service(&writer, ports, parameters));
+        objects.push(service(&writer, ports, parameters, asked(&gateway.spec).first()));
     }
     if let Some(autoscaling) = &parameters.autoscaling {
         objects.push(writer.object("autoscaling/v2", "HorizontalPodAutoscaler", autoscaler(&writer, autoscaling)));
@@ -186,13 +188,16 @@ fn disruption_budget(writer: &Writer) -> Value {
     json!({ "spec": { "maxUnavailable": 1, "selector": { "matchLabels": writer.selector } } })
 }
 
-fn service(writer: &Writer, ports: &BTreeSet<u16>, parameters: &crds::GatewayParametersSpec) -> InfraObject {
+/// `address` is the one that a load balancer is asked for.
+fn service(writer: &Writer, ports: &BTreeSet<u16>, parameters: &crds::GatewayParametersSpec, address: Option<&IpAddr>) -> InfraObject {
     let given = parameters.service.clone().unwrap_or_default();
     let kind = given.kind.unwrap_or(crds::gateway_parameters::ServiceType::LoadBalancer);
     let port = |port: &u16| json!({ "name": format!("port-{port}"), "port": port, "targetPort": port, "protocol": "TCP" });
     let ports: Vec<Value> = ports.iter().map(port).collect();
     let mut spec = json!({ "type": kind, "selector": writer.selector, "ports": ports });
+    let address = address.filter(|_| kind == crds::gateway_parameters::ServiceType::LoadBalancer);
     let optional = [
+        ("loadBalancerIP", address.map(|address| json!(address))),
         ("loadBalancerClass", given.load_balancer_class.map(|class| json!(class))),
         ("externalTrafficPolicy", given.external_traffic_policy.map(|policy| json!(policy))),
     ];
@@ -259,6 +264,15 @@ mod tests {
             assert_eq!((&metadata["labels"]["team"], &metadata["annotations"]["note"]), (&json!("a"), &json!("b")));
             assert_eq!(metadata["labels"][INSTANCE_LABEL], "gw-keyward");
         }
+    }
+
+    #[test]
+    fn asks_the_load_balancer_for_the_address_that_the_gateway_asks_for() {
+        let mut given = gateway("gw");
+        let service = |given: &Gateway| find(&infra(given, &Default::default()), "Service")["spec"].clone();
+        assert!(service(&given).get("loadBalancerIP").is_none());
+        given.spec.addresses = serde_json::from_value(json!([{ "type": "IPAddress" }, { "value": "192.0.2.1" }])).unwrap();
+        assert_eq!(service(&given)["loadBalancerIP"], "192.0.2.1");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! From Kubernetes objects to what proxies serve and what statuses say: one pure function.
 //!
 //! ```text
-//! Objects ─► class ─┬─► gateway::judge   listeners: valid, conflicting, allowed kinds and namespaces
+//! Objects ─► class ─┬─► gateway::judge   listeners, also of ListenerSets: valid, conflicting, allowed kinds and namespaces
 //!    (Index)        ├─► upstream::judge  provider, address, credential
 //!                   └─► route::compile   rules, with every reference resolved
 //!                         └─► attach     parentRefs × listeners ─► roster (conflicts, counts) ─┬─► serving ─► Config per Gateway
@@ -43,12 +43,12 @@ pub use gateway::GatewayAddress;
 pub use infra::{Infra, InfraObject, InfraSettings};
 /// The time in conditions: the type that k8s-openapi's `meta::v1::Time` wraps.
 pub use k8s_openapi::jiff::Timestamp;
-pub use model::{ParentRef, Route};
+pub use model::{ListenerSet, ParentRef, Route};
 pub use object::{Kind, Object};
 pub use snapshot::{ClusterSettings, ObjectKey, Proxies, Settings, Snapshot, Translation};
 pub use status::{
-    GatewayClassStatus, GatewayStatus, GlooReport, GlooState, ListenerStatus, RouteGroupKind, RouteParentStatus, RouteStatus, Statuses,
-    SupportedFeature, UpstreamStatus,
+    GatewayClassStatus, GatewayStatus, GlooReport, GlooState, ListenerSetStatus, ListenerStatus, RouteGroupKind, RouteParentStatus,
+    RouteStatus, Statuses, SupportedFeature, UpstreamStatus,
 };
 pub use translator::Translator;
 pub use update::{ConfigChange, Status, Update};

@@ -6,6 +6,7 @@
 //! lack. What holds a value of a manifest is not printable: it may be a credential.
 
 mod filter;
+mod listener_set;
 
 use std::fmt;
 
@@ -14,6 +15,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub(crate) use filter::{Cors, Filter, Header, HeaderModifier, PathModifier, RequestMirror, RequestRedirect, UrlRewrite};
+pub use listener_set::ListenerSet;
 
 use crate::finding::About;
 use crate::grant::GATEWAY_GROUP;

@@ -8,7 +8,7 @@ use gateway_api::experimental::referencegrants::ReferenceGrant;
 use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
-use crate::{ObjectKey, Route};
+use crate::{ListenerSet, ObjectKey, Route};
 
 /// A kind that is translated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,6 +16,7 @@ use crate::{ObjectKey, Route};
 pub enum Kind {
     GatewayClass,
     Gateway,
+    ListenerSet,
     HttpRoute,
     GrpcRoute,
     ReferenceGrant,
@@ -33,6 +34,7 @@ impl Kind {
         match self {
             Self::GatewayClass => "GatewayClass",
             Self::Gateway => "Gateway",
+            Self::ListenerSet => "ListenerSet",
             Self::HttpRoute => "HTTPRoute",
             Self::GrpcRoute => "GRPCRoute",
             Self::ReferenceGrant => "ReferenceGrant",
@@ -52,6 +54,7 @@ impl Kind {
 pub enum Object {
     GatewayClass(Arc<GatewayClass>),
     Gateway(Arc<Gateway>),
+    ListenerSet(Arc<ListenerSet>),
     Route(Arc<Route>),
     ReferenceGrant(Arc<ReferenceGrant>),
     Namespace(Arc<Namespace>),
@@ -70,6 +73,7 @@ impl Object {
             Self::GatewayClass(one) => (Kind::GatewayClass, cluster(&one.metadata.name)),
             Self::Namespace(one) => (Kind::Namespace, cluster(&one.metadata.name)),
             Self::Gateway(one) => (Kind::Gateway, ObjectKey::of(&one.metadata)),
+            Self::ListenerSet(one) => (Kind::ListenerSet, one.key()),
             Self::Route(one) => (one.id().kind(), one.key.clone()),
             Self::ReferenceGrant(one) => (Kind::ReferenceGrant, ObjectKey::of(&one.metadata)),
             Self::Service(one) => (Kind::Service, ObjectKey::of(&one.metadata)),

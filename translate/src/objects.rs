@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
 use crate::model::RouteId;
-use crate::{Kind, Object, ObjectKey, Route};
+use crate::{Kind, ListenerSet, Object, ObjectKey, Route};
 
 /// The label that ties an EndpointSlice to its Service.
 const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
@@ -36,6 +36,7 @@ impl Dep {
 pub(crate) struct Objects {
     pub(crate) classes: BTreeMap<ObjectKey, Arc<GatewayClass>>,
     pub(crate) gateways: BTreeMap<ObjectKey, Arc<Gateway>>,
+    pub(crate) listener_sets: BTreeMap<ObjectKey, Arc<ListenerSet>>,
     pub(crate) routes: BTreeMap<RouteId, Arc<Route>>,
     pub(crate) upstreams: BTreeMap<ObjectKey, Arc<crds::Upstream>>,
     pub(crate) parameters: BTreeMap<ObjectKey, Arc<crds::GatewayParameters>>,
@@ -46,6 +47,8 @@ pub(crate) struct Objects {
     slices: BTreeMap<ObjectKey, Arc<EndpointSlice>>,
     /// Names of slices, by the Service that they are of.
     slices_of: BTreeMap<ObjectKey, BTreeSet<String>>,
+    /// ListenerSets, by the Gateway that they refer to.
+    sets_of: BTreeMap<ObjectKey, BTreeSet<ObjectKey>>,
 }
 
 impl Objects {
@@ -66,6 +69,7 @@ impl Objects {
                 true
             }
             Object::EndpointSlice(one) => return self.set_slice(&key, one),
+            Object::ListenerSet(one) => return self.set_listener_set(&key, one),
         };
         if changed { vec![dep(kind, key)] } else { Vec::new() }
     }
@@ -83,6 +87,7 @@ impl Objects {
             Kind::Upstream => self.upstreams.remove(key).is_some(),
             Kind::GatewayParameters => self.parameters.remove(key).is_some(),
             Kind::EndpointSlice => return self.remove_slice(key).into_iter().collect(),
+            Kind::ListenerSet => return self.remove_listener_set(key),
         };
         if was_there { vec![dep(kind, key.clone())] } else { Vec::new() }
     }
@@ -92,6 +97,7 @@ impl Objects {
         match kind {
             Kind::GatewayClass => self.classes.len(),
             Kind::Gateway => self.gateways.len(),
+            Kind::ListenerSet => self.listener_sets.len(),
             Kind::HttpRoute | Kind::GrpcRoute => self.routes.keys().filter(|id| id.kind() == kind).count(),
             Kind::ReferenceGrant => self.grants.len(),
             Kind::Namespace => self.namespaces.len(),
@@ -107,6 +113,11 @@ impl Objects {
     pub(crate) fn slices(&self, service: &ObjectKey) -> Vec<&EndpointSlice> {
         let names = self.slices_of.get(service).into_iter().flatten();
         names.filter_map(|name| self.slices.get(&ObjectKey::new(&service.namespace, name))).map(|slice| &**slice).collect()
+    }
+
+    /// The ListenerSets that refer to a Gateway.
+    pub(crate) fn sets_of<'o>(&'o self, gateway: &ObjectKey) -> impl Iterator<Item = &'o ObjectKey> + use<'o> {
+        self.sets_of.get(gateway).into_iter().flatten()
     }
 
     /// The grants of a namespace.
@@ -127,6 +138,34 @@ impl Objects {
         }
         self.slices.insert(key.clone(), slice);
         before.into_iter().chain(now.map(|service| Dep(Kind::EndpointSlice, service))).collect()
+    }
+
+    /// A ListenerSet is a part of its Gateway, which is touched with it; it may have referred to another before.
+    fn set_listener_set(&mut self, key: &ObjectKey, set: Arc<ListenerSet>) -> Vec<Dep> {
+        if self.listener_sets.get(key) == Some(&set) {
+            return Vec::new();
+        }
+        let before = self.remove_listener_set(key);
+        let now = set.gateway();
+        if let Some(gateway) = &now {
+            self.sets_of.entry(gateway.clone()).or_default().insert(key.clone());
+        }
+        self.listener_sets.insert(key.clone(), set);
+        let own = Dep(Kind::ListenerSet, key.clone());
+        before.into_iter().chain([own]).chain(now.map(|gateway| Dep(Kind::Gateway, gateway))).collect()
+    }
+
+    fn remove_listener_set(&mut self, key: &ObjectKey) -> Vec<Dep> {
+        let Some(set) = self.listener_sets.remove(key) else { return Vec::new() };
+        let gateway = set.gateway();
+        if let Some((gateway, keys)) = gateway.as_ref().and_then(|gateway| Some((gateway, self.sets_of.get_mut(gateway)?))) {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.sets_of.remove(gateway);
+            }
+        }
+        let own = Dep(Kind::ListenerSet, key.clone());
+        [own].into_iter().chain(gateway.map(|gateway| Dep(Kind::Gateway, gateway))).collect()
     }
 
     fn remove_slice(&mut self, key: &ObjectKey) -> Option<Dep> {

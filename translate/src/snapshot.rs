@@ -15,7 +15,7 @@ use serde::{Serialize, Serializer};
 
 use crate::finding::Problem;
 use crate::infra::{Infra, InfraSettings};
-use crate::model::Route;
+use crate::model::{ListenerSet, Route};
 use crate::object::Object;
 use crate::status::Statuses;
 
@@ -26,6 +26,8 @@ pub struct Snapshot {
     pub gateway_classes: Vec<Arc<GatewayClass>>,
     /// Gateways of all classes.
     pub gateways: Vec<Arc<Gateway>>,
+    /// ListenerSets.
+    pub listener_sets: Vec<Arc<ListenerSet>>,
     /// HTTPRoutes, as [`Route::http`] reads them.
     pub http_routes: Vec<Arc<Route>>,
     /// GRPCRoutes, as [`Route::grpc`] reads them.
@@ -54,6 +56,7 @@ impl Snapshot {
         let cluster = self.gateway_classes.iter().cloned().map(Object::GatewayClass);
         let cluster = cluster.chain(self.namespaces.iter().cloned().map(Object::Namespace));
         let gateways = self.gateways.iter().cloned().map(Object::Gateway);
+        let gateways = gateways.chain(self.listener_sets.iter().cloned().map(Object::ListenerSet));
         let gateways = gateways.chain(self.gateway_parameters.iter().cloned().map(Object::GatewayParameters));
         let routes = self.http_routes.iter().chain(&self.grpc_routes).cloned().map(Object::Route);
         let backends = self.services.iter().cloned().map(Object::Service);

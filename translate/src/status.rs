@@ -2,6 +2,7 @@
 //! writes them keeps the old time where nothing changed, and leaves what other controllers wrote alone.
 
 mod gateway;
+mod listener_set;
 mod problem;
 mod programmed;
 mod route;
@@ -12,8 +13,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 
-pub(crate) use gateway::gateway_status;
-pub(crate) use problem::{of, of_gateway, of_route};
+pub(crate) use gateway::View;
+pub(crate) use problem::{of, of_gateway, of_route, of_set};
 pub(crate) use programmed::digest;
 pub(crate) use route::{Standing, route_status};
 
@@ -32,6 +33,9 @@ pub struct Statuses {
     pub gateway_classes: BTreeMap<String, GatewayClassStatus>,
     /// Gateways of ours.
     pub gateways: BTreeMap<ObjectKey, GatewayStatus>,
+    /// ListenerSets that refer to a Gateway of ours.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub listener_sets: BTreeMap<ObjectKey, ListenerSetStatus>,
     /// HTTPRoutes with a parent of ours.
     pub http_routes: BTreeMap<ObjectKey, RouteStatus>,
     /// GRPCRoutes with a parent of ours.
@@ -66,11 +70,24 @@ pub struct GatewayStatus {
     /// In a cluster: where it is reached.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<GatewayAddress>,
-    /// One per listener, in the order of the spec.
+    /// One per listener of its own, in the order of the spec.
+    pub listeners: Vec<ListenerStatus>,
+    /// How many ListenerSets are accepted; `None`: none refers to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attached_listener_sets: Option<i32>,
+}
+
+/// Our part of `ListenerSet.status`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListenerSetStatus {
+    /// `Accepted`, `Programmed`.
+    pub conditions: Vec<Condition>,
+    /// One per listener, in the order of the spec; none, if it may not attach.
     pub listeners: Vec<ListenerStatus>,
 }
 
-/// An entry of `Gateway.status.listeners`.
+/// An entry of `Gateway.status.listeners`, and of `ListenerSet.status.listeners`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListenerStatus {
@@ -96,7 +113,7 @@ pub struct RouteGroupKind {
 /// Our entries of a route's `status.parents`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct RouteStatus {
-    /// One per parentRef to a Gateway of ours, in the order of the spec.
+    /// One per parentRef to a Gateway of ours, or to a ListenerSet of one, in the order of the spec.
     pub parents: Vec<RouteParentStatus>,
 }
 

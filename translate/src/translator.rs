@@ -9,7 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 use crate::attach::{Parent, Served, attach};
 use crate::class::Classes;
 use crate::finding::About;
-use crate::gateway::{self, Gateway, Judged};
+use crate::gateway::{self, Gateway, Judged, without_gateway};
 use crate::index::Index;
 use crate::memo::Memo;
 use crate::model::RouteId;
@@ -17,11 +17,11 @@ use crate::objects::{Dep, Objects};
 use crate::roster::Roster;
 use crate::route::{self, RouteState, Validity};
 use crate::serving::Serving;
-use crate::status::{self, Standing};
+use crate::status::{self, Standing, View};
 use crate::supply::Supply;
 use crate::update::{ConfigChange, Status, Told, Update};
 use crate::upstream::{self, Upstreams};
-use crate::{Kind, Object, ObjectKey, Proxies, Settings, Snapshot, Translation};
+use crate::{Kind, Object, ObjectKey, Problem, Proxies, Settings, Snapshot, Translation};
 
 /// Translates what changes.
 pub struct Translator {
@@ -43,6 +43,8 @@ pub struct Translator {
     servings: BTreeMap<ObjectKey, Serving>,
     /// Gateways whose status may differ.
     unsaid: BTreeSet<ObjectKey>,
+    /// ListenerSets that changed, or are gone.
+    stale_sets: BTreeSet<ObjectKey>,
     told: Told,
 }
 
@@ -68,6 +70,7 @@ impl Translator {
             placed: BTreeMap::new(),
             servings: BTreeMap::new(),
             unsaid: BTreeSet::new(),
+            stale_sets: BTreeSet::new(),
             told: Told::default(),
         }
     }
@@ -120,7 +123,9 @@ impl Translator {
         let changed = self.settle_conflicts(changed);
         changed.iter().for_each(|id| self.place(id));
         self.supply_backends();
-        self.say_gateways();
+        let unsaid = std::mem::take(&mut self.unsaid);
+        self.say_gateways(&unsaid);
+        self.say_sets(&unsaid);
         self.told.take_update()
     }
 
@@ -139,6 +144,11 @@ impl Translator {
         match kind {
             Kind::GatewayClass => self.stale_classes = true,
             Kind::Gateway => self.gateways.touch(key.clone()),
+            // Its Gateway is touched by itself.
+            Kind::ListenerSet => {
+                self.stale_sets.insert(key.clone());
+                self.routes.changed(dep);
+            }
             Kind::Upstream => self.upstreams.touch(key.clone()),
             Kind::HttpRoute | Kind::GrpcRoute => self.routes.touch(RouteId::new(*kind, key)),
             Kind::GatewayParameters => {
@@ -312,35 +322,57 @@ impl Translator {
         }
     }
 
-    fn say_gateways(&mut self) {
-        for key in std::mem::take(&mut self.unsaid) {
-            if self.rosters.get(&key).is_some_and(Roster::is_empty) {
-                self.rosters.remove(&key);
+    fn say_gateways(&mut self, unsaid: &BTreeSet<ObjectKey>) {
+        for key in unsaid {
+            if self.rosters.get(key).is_some_and(Roster::is_empty) {
+                self.rosters.remove(key);
             }
-            let judged = self.gateways.get(&key);
-            let status = judged.and_then(Judged::ours).map(|gateway| Status::Gateway(self.gateway_status(&key, gateway)));
+            let judged = self.gateways.get(key);
+            let status = judged.and_then(Judged::ours).map(|gateway| Status::Gateway(self.view(key, gateway).gateway_status()));
             let problems = match judged {
-                Some(Judged::Ours(gateway)) => status::of_gateway(about(Kind::Gateway, &key), gateway),
+                Some(Judged::Ours(gateway)) => status::of_gateway(about(Kind::Gateway, key), gateway),
                 Some(Judged::Nobodys(problem)) => vec![problem.clone()],
                 Some(Judged::Anothers) | None => Vec::new(),
             };
             match judged {
-                None | Some(Judged::Anothers) => self.told.infra(&key, None),
-                Some(Judged::Ours(gateway)) if gateway.is_ending => self.told.infra(&key, None),
-                Some(Judged::Ours(gateway)) if gateway.infra.is_some() => self.told.infra(&key, gateway.infra.clone()),
+                None | Some(Judged::Anothers) => self.told.infra(key, None),
+                Some(Judged::Ours(gateway)) if gateway.is_ending => self.told.infra(key, None),
+                Some(Judged::Ours(gateway)) if gateway.infra.is_some() => self.told.infra(key, gateway.infra.clone()),
                 // One that is merely invalid, or whose class is away, keeps what runs for it.
                 Some(Judged::Ours(_) | Judged::Nobodys(_)) => {}
             }
-            self.told.status(Kind::Gateway, &key, status);
-            self.told.problems(Kind::Gateway, &key, problems);
+            self.told.status(Kind::Gateway, key, status);
+            self.told.problems(Kind::Gateway, key, problems);
         }
     }
 
-    fn gateway_status(&self, key: &ObjectKey, gateway: &Gateway) -> crate::GatewayStatus {
-        let roster = self.rosters.get(key);
-        let attached = |listener: &str| roster.map(|roster| roster.attached(listener)).unwrap_or_default();
+    /// A ListenerSet is judged with its Gateway.
+    fn say_sets(&mut self, gateways: &BTreeSet<ObjectKey>) {
+        let mut stale = std::mem::take(&mut self.stale_sets);
+        stale.extend(gateways.iter().flat_map(|gateway| self.objects.sets_of(gateway)).cloned());
+        for key in stale {
+            let (status, problems) = self.outcome_of_set(&key);
+            self.told.status(Kind::ListenerSet, &key, status.map(Status::ListenerSet));
+            self.told.problems(Kind::ListenerSet, &key, problems);
+        }
+    }
+
+    fn outcome_of_set(&self, key: &ObjectKey) -> (Option<crate::ListenerSetStatus>, Vec<Problem>) {
+        let Some(given) = self.objects.listener_sets.get(key) else { return (None, Vec::new()) };
+        let about = about(Kind::ListenerSet, key);
+        let gateway = given.gateway();
+        let Some((parent, judged)) = gateway.as_ref().and_then(|parent| Some((parent, self.gateways.get(parent)?))) else {
+            return (None, vec![without_gateway(given).problem(about, "Accepted")]);
+        };
+        // Of a Gateway that is not ours, others speak.
+        let ours = judged.ours().and_then(|gateway| Some((gateway, gateway.sets.get(key)?)));
+        let Some((gateway, set)) = ours else { return (None, Vec::new()) };
+        (Some(self.view(parent, gateway).set_status(set)), status::of_set(about, gateway, set))
+    }
+
+    fn view<'v>(&'v self, key: &ObjectKey, gateway: &'v Gateway) -> View<'v> {
         let digest = self.servings.get(key).map(Serving::digest);
-        status::gateway_status(gateway, attached, self.proxies.get(key), digest, self.now)
+        View { gateway, roster: self.rosters.get(key), proxies: self.proxies.get(key), digest, now: self.now }
     }
 }
 

@@ -6,7 +6,7 @@ use policy::wire::Named;
 
 use crate::finding::Problem;
 use crate::infra::Infra;
-use crate::status::{GatewayClassStatus, GatewayStatus, RouteStatus, Statuses, UpstreamStatus};
+use crate::status::{GatewayClassStatus, GatewayStatus, ListenerSetStatus, RouteStatus, Statuses, UpstreamStatus};
 use crate::{Kind, ObjectKey};
 
 /// What differs from the last translation.
@@ -43,6 +43,7 @@ pub enum ConfigChange {
 pub enum Status {
     GatewayClass(GatewayClassStatus),
     Gateway(GatewayStatus),
+    ListenerSet(ListenerSetStatus),
     Route(RouteStatus),
     Upstream(UpstreamStatus),
 }
@@ -111,6 +112,7 @@ impl Told {
             match status.clone() {
                 Status::GatewayClass(status) => drop(all.gateway_classes.insert(key.name, status)),
                 Status::Gateway(status) => drop(all.gateways.insert(key, status)),
+                Status::ListenerSet(status) => drop(all.listener_sets.insert(key, status)),
                 Status::Route(status) if *kind == Kind::HttpRoute => drop(all.http_routes.insert(key, status)),
                 Status::Route(status) => drop(all.grpc_routes.insert(key, status)),
                 Status::Upstream(status) => drop(all.upstreams.insert(key, status)),

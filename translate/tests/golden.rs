@@ -85,6 +85,7 @@ fn shuffle_all(snapshot: &mut Snapshot, seed: u64) {
     let Snapshot {
         gateway_classes,
         gateways,
+        listener_sets,
         http_routes,
         grpc_routes,
         reference_grants,
@@ -98,6 +99,7 @@ fn shuffle_all(snapshot: &mut Snapshot, seed: u64) {
     } = snapshot;
     shuffle(gateway_classes, seed);
     shuffle(gateways, seed);
+    shuffle(listener_sets, seed);
     shuffle(http_routes, seed);
     shuffle(grpc_routes, seed);
     shuffle(reference_grants, seed);
@@ -183,6 +185,7 @@ impl Heard {
             let list = match kind {
                 Kind::GatewayClass => "gatewayClasses",
                 Kind::Gateway => "gateways",
+                Kind::ListenerSet => "listenerSets",
                 Kind::HttpRoute => "httpRoutes",
                 Kind::GrpcRoute => "grpcRoutes",
                 _ => "upstreams",
@@ -202,6 +205,7 @@ impl Heard {
             let (name, status) = match status {
                 Status::GatewayClass(status) => (key.name.clone(), serde_json::to_value(status)),
                 Status::Gateway(status) => (key.to_string(), serde_json::to_value(status)),
+                Status::ListenerSet(status) => (key.to_string(), serde_json::to_value(status)),
                 Status::Route(status) => (key.to_string(), serde_json::to_value(status)),
                 Status::Upstream(status) => (key.to_string(), serde_json::to_value(status)),
             };
@@ -285,6 +289,7 @@ fn add(snapshot: &mut Snapshot, document: Value) {
     match document["kind"].as_str().unwrap_or_default() {
         "GatewayClass" => snapshot.gateway_classes.push(read(document)),
         "Gateway" => snapshot.gateways.push(read(document)),
+        "ListenerSet" => snapshot.listener_sets.push(read(document)),
         "HTTPRoute" => snapshot.http_routes.push(Arc::new(Route::http(document).unwrap())),
         "GRPCRoute" => snapshot.grpc_routes.push(Arc::new(Route::grpc(document).unwrap())),
         "ReferenceGrant" => snapshot.reference_grants.push(read(document)),

@@ -25,7 +25,7 @@ static LEAVES: LazyLock<Vec<(usize, String)>> = LazyLock::new(|| {
 });
 
 fn is_ours(document: &Value) -> bool {
-    matches!(document["kind"].as_str(), Some("Gateway" | "HTTPRoute" | "GRPCRoute" | "Upstream"))
+    matches!(document["kind"].as_str(), Some("Gateway" | "ListenerSet" | "HTTPRoute" | "GRPCRoute" | "Upstream"))
 }
 
 fn leaves(value: &Value, pointer: &str, found: &mut Vec<String>) {
@@ -54,6 +54,7 @@ fn translated(documents: Vec<Value>) -> Option<Translation> {
 fn add(snapshot: &mut Snapshot, document: Value) -> Option<()> {
     match document["kind"].as_str().unwrap() {
         "Gateway" => snapshot.gateways.push(read(document)?),
+        "ListenerSet" => snapshot.listener_sets.push(read(document)?),
         "HTTPRoute" => snapshot.http_routes.push(Arc::new(Route::http(document).unwrap())),
         "GRPCRoute" => snapshot.grpc_routes.push(Arc::new(Route::grpc(document).unwrap())),
         "Upstream" => snapshot.upstreams.push(read(document)?),
@@ -116,8 +117,9 @@ const TEXTS: [&str; 17] = [
 ];
 
 /// Where a bare token cannot be told from a name, such as a host's or a header's; with more around it, it can.
-const NAMES: [&str; 31] = [
+const NAMES: [&str; 32] = [
     "Gateway/spec/listeners/0/hostname",
+    "ListenerSet/spec/listeners/0/hostname",
     "HTTPRoute/spec/hostnames/0",
     "HTTPRoute/spec/hostnames/1",
     "HTTPRoute/spec/rules/0/matches/0/method",
@@ -168,7 +170,9 @@ fn is_identity(pointer: &str) -> bool {
     match names.as_slice() {
         [.., "gatewayClassName"] => true,
         [.., holder, "group" | "kind" | "namespace" | "name" | "sectionName"] => {
-            ["metadata", "listeners", "kinds", "parentRefs", "backendRefs", "backendRef", "certificateRefs", "secretRef"].contains(holder)
+            let holders =
+                ["metadata", "listeners", "kinds", "parentRef", "parentRefs", "backendRefs", "backendRef", "certificateRefs", "secretRef"];
+            holders.contains(holder)
         }
         _ => false,
     }

@@ -18,7 +18,7 @@ pub(crate) enum Shape {
     /// Conditions by type; others' types stay.
     Conditions,
     /// As [`Shape::Conditions`], and the same in each listener.
-    Gateway,
+    Listeners,
     /// Entries of `parents` with our controller name.
     Parents,
 }
@@ -27,13 +27,13 @@ pub(crate) enum Shape {
 pub(crate) fn merge(shape: Shape, live: &Value, ours: &Value, controller: &str, now: Timestamp) -> Option<Merged> {
     let status = match shape {
         Shape::Conditions => top(live, ours, now),
-        Shape::Gateway => gateway(live, ours, now),
+        Shape::Listeners => listeners(live, ours, now),
         Shape::Parents => parents(live, ours, controller, now),
     };
     if status == *live {
         return None;
     }
-    let only_counts = shape == Shape::Gateway && without_counts(&status) == without_counts(live);
+    let only_counts = shape == Shape::Listeners && without_counts(&status) == without_counts(live);
     Some(Merged { status, only_counts })
 }
 
@@ -69,7 +69,7 @@ fn entries(live: Option<&Value>, ours: &Value) -> Value {
     Value::Object(merged)
 }
 
-fn gateway(live: &Value, ours: &Value, now: Timestamp) -> Value {
+fn listeners(live: &Value, ours: &Value, now: Timestamp) -> Value {
     let mut merged = top(live, ours, now);
     let before = list(live.get("listeners"));
     if let Some(listeners) = merged.get_mut("listeners").and_then(Value::as_array_mut) {
@@ -78,10 +78,9 @@ fn gateway(live: &Value, ours: &Value, now: Timestamp) -> Value {
             *listener = top(known.unwrap_or(&Value::Null), listener, now);
         }
     }
-    if ours.get("addresses").is_none()
-        && let Some(merged) = merged.as_object_mut()
-    {
-        merged.remove("addresses");
+    let gone = ["addresses", "attachedListenerSets"].into_iter().filter(|field| ours.get(field).is_none());
+    if let Some(merged) = merged.as_object_mut() {
+        gone.for_each(|field| drop(merged.remove(field)));
     }
     merged
 }
@@ -194,7 +193,7 @@ mod tests {
             "conditions": [condition("Accepted", "True", 1, "")],
             "listeners": [{ "name": "a", "attachedRoutes": 1, "conditions": [condition("Accepted", "True", 1, "")] }],
         });
-        let merged = merge(Shape::Gateway, &live, &ours, US, now()).unwrap().status;
+        let merged = merge(Shape::Listeners, &live, &ours, US, now()).unwrap().status;
         assert_eq!((&merged["conditions"][0], &merged["listeners"][0]["conditions"][0]), (&foreign, &foreign));
         assert_eq!((merged["conditions"].as_array().unwrap().len(), merged["listeners"].as_array().unwrap().len()), (2, 1));
 
@@ -212,13 +211,13 @@ mod tests {
     fn knows_when_only_counts_differ() {
         let time = "2020-01-01T00:00:00Z";
         let with = |count: i32, status: &str| json!({ "listeners": [{ "name": "a", "attachedRoutes": count, "conditions": [condition("Accepted", status, 1, time)] }] });
-        assert!(merge(Shape::Gateway, &with(1, "True"), &with(2, "True"), US, now()).unwrap().only_counts);
-        assert!(!merge(Shape::Gateway, &with(1, "True"), &with(2, "False"), US, now()).unwrap().only_counts);
+        assert!(merge(Shape::Listeners, &with(1, "True"), &with(2, "True"), US, now()).unwrap().only_counts);
+        assert!(!merge(Shape::Listeners, &with(1, "True"), &with(2, "False"), US, now()).unwrap().only_counts);
     }
 
     #[test]
-    fn drops_an_address_that_is_no_more() {
-        let live = json!({ "addresses": [{ "type": "IPAddress", "value": "10.0.0.1" }] });
-        assert_eq!(merge(Shape::Gateway, &live, &json!({}), US, now()).unwrap().status, json!({}));
+    fn drops_an_address_and_a_count_of_sets_that_are_no_more() {
+        let live = json!({ "addresses": [{ "type": "IPAddress", "value": "10.0.0.1" }], "attachedListenerSets": 1 });
+        assert_eq!(merge(Shape::Listeners, &live, &json!({}), US, now()).unwrap().status, json!({}));
     }
 }

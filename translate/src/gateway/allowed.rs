@@ -1,4 +1,5 @@
-//! `allowedRoutes`: which kinds of routes, from which namespaces, may attach to a listener. What is not understood admits nobody.
+//! `allowedRoutes`: which kinds of routes, from which namespaces, may attach to a listener; and `allowedListeners`: from which namespaces
+//! ListenerSets may attach to a Gateway. What is not understood admits nobody.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +10,10 @@ use crate::finding::{Finding, Findings, UNSUPPORTED_VALUE};
 use crate::grant::GATEWAY_GROUP;
 use crate::model::RouteKind;
 
-/// From where routes may attach.
+/// From where routes or ListenerSets may attach.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum AllowedNamespaces {
+    Nowhere,
     Same,
     All,
     Selector(Selector),
@@ -52,9 +54,31 @@ impl AllowedNamespaces {
         }
     }
 
-    /// Whether a route of `namespace`, which has `labels`, may attach to a Gateway of namespace `own`.
+    /// From where ListenerSets may attach: nowhere, unless the Gateway says otherwise. What cannot be read there is only a warning, for the
+    /// Gateway's own listeners are served all the same.
+    pub(super) fn of_sets(spec: &api::GatewaySpec, findings: &mut Findings) -> Self {
+        let namespaces = spec.allowed_listeners.as_ref().and_then(|allowed| allowed.namespaces.as_ref());
+        let Some((namespaces, from)) = namespaces.and_then(|namespaces| Some((namespaces, namespaces.from.as_ref()?))) else {
+            return Self::Nowhere;
+        };
+        match from {
+            api::GatewayAllowedListenersNamespacesFrom::None => Self::Nowhere,
+            api::GatewayAllowedListenersNamespacesFrom::Same => Self::Same,
+            api::GatewayAllowedListenersNamespacesFrom::All => Self::All,
+            api::GatewayAllowedListenersNamespacesFrom::Selector => {
+                let mut found = Findings::default();
+                let given = namespaces.selector.as_ref().map(as_of_routes);
+                let selector = selector(given.as_ref(), "spec.allowedListeners.namespaces.selector", &mut found);
+                findings.extend(found.iter().map(|one| Finding::warning(&one.field, one.reason, &one.message)));
+                Self::Selector(selector)
+            }
+        }
+    }
+
+    /// Whether a route or ListenerSet of `namespace`, which has `labels`, may attach to what is of namespace `own`.
     pub(crate) fn admits(&self, own: &str, namespace: &str, labels: &BTreeMap<String, String>) -> bool {
         match self {
+            Self::Nowhere => false,
             Self::Same => own == namespace,
             Self::All => true,
             Self::Selector(selector) => selector.selects(labels),
@@ -64,7 +88,7 @@ impl AllowedNamespaces {
 
 fn selector(given: Option<&api::GatewayListenersAllowedRoutesNamespacesSelector>, field: &str, findings: &mut Findings) -> Selector {
     let Some(given) = given else {
-        findings.push(Finding::accepted(field, UNSUPPORTED_VALUE, "from: Selector needs a selector; without one no route may attach"));
+        findings.push(Finding::accepted(field, UNSUPPORTED_VALUE, "from: Selector needs a selector; without one nothing may attach"));
         return Selector { requirements: vec![Requirement { key: String::new(), test: Test::Never }], ..Selector::default() };
     };
     let expressions = given.match_expressions.iter().flatten().enumerate();
@@ -74,13 +98,28 @@ fn selector(given: Option<&api::GatewayListenersAllowedRoutesNamespacesSelector>
     }
 }
 
+/// The API has one type of selector for each place where one stands.
+fn as_of_routes(given: &api::GatewayAllowedListenersNamespacesSelector) -> api::GatewayListenersAllowedRoutesNamespacesSelector {
+    let expression = |one: &api::GatewayAllowedListenersNamespacesSelectorMatchExpressions| {
+        api::GatewayListenersAllowedRoutesNamespacesSelectorMatchExpressions {
+            key: one.key.clone(),
+            operator: one.operator.clone(),
+            values: one.values.clone(),
+        }
+    };
+    api::GatewayListenersAllowedRoutesNamespacesSelector {
+        match_labels: given.match_labels.clone(),
+        match_expressions: given.match_expressions.as_ref().map(|all| all.iter().map(expression).collect()),
+    }
+}
+
 fn requirement(
     given: &api::GatewayListenersAllowedRoutesNamespacesSelectorMatchExpressions,
     field: &str,
     findings: &mut Findings,
 ) -> Requirement {
     let test = test(&given.operator, given.values.clone().unwrap_or_default()).unwrap_or_else(|(below, what)| {
-        let message = format!("{what}; until then no route may attach");
+        let message = format!("{what}; until then nothing may attach");
         findings.push(Finding::accepted(format!("{field}{below}"), UNSUPPORTED_VALUE, message));
         Test::Never
     });
@@ -178,6 +217,24 @@ mod tests {
             assert!(test(operator, vec!["prod".to_owned(); values]).is_err(), "{operator}");
         }
         assert!(!selects(Test::Never, &[("env", "prod")]) && !selects(Test::Never, &[]));
+    }
+
+    #[test]
+    fn admits_listener_sets_only_where_the_gateway_says_so() {
+        let none = BTreeMap::new();
+        for (allowed, same, other) in [
+            (serde_json::json!({}), false, false),
+            (serde_json::json!({ "namespaces": { "from": "None" } }), false, false),
+            (serde_json::json!({ "namespaces": { "from": "Same" } }), true, false),
+            (serde_json::json!({ "namespaces": { "from": "All" } }), true, true),
+            (serde_json::json!({ "namespaces": { "from": "Selector" } }), false, false),
+            (serde_json::json!({ "namespaces": { "from": "Selector", "selector": {} } }), true, true),
+        ] {
+            let spec = serde_json::json!({ "gatewayClassName": "c", "listeners": [], "allowedListeners": allowed });
+            let spec: api::GatewaySpec = serde_json::from_value(spec).unwrap();
+            let admitted = AllowedNamespaces::of_sets(&spec, &mut Findings::default());
+            assert_eq!((admitted.admits("a", "a", &none), admitted.admits("a", "b", &none)), (same, other), "{allowed}");
+        }
     }
 
     #[test]

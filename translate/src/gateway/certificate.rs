@@ -10,6 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
+use super::listener::Holder;
 use crate::ObjectKey;
 use crate::finding::{Finding, Findings, UNSUPPORTED_VALUE};
 use crate::grant::{self, GATEWAY_GROUP, Referent, Referrer};
@@ -20,10 +21,10 @@ const INVALID_REF: &str = "InvalidCertificateRef";
 /// Which kinds of keys can be served.
 static PROVIDER: LazyLock<CryptoProvider> = LazyLock::new(rustls::crypto::aws_lc_rs::default_provider);
 
-/// The usable certificates of an HTTPS listener, by resource name.
+/// The usable certificates of an HTTPS listener, by resource name. A ListenerSet needs grants of its own: its Gateway's are not for it.
 pub(super) fn of_listener(
     index: &Index<'_>,
-    gateway: &ObjectKey,
+    holder: &Holder,
     tls: Option<&api::GatewayListenersTls>,
     field: &str,
     findings: &mut Findings,
@@ -39,7 +40,7 @@ pub(super) fn of_listener(
     }
     let mut certificates = Vec::new();
     for (nth, reference) in references.iter().enumerate() {
-        match resolve(index, gateway, reference) {
+        match resolve(index, holder, reference) {
             Ok(certificate) => certificates.push(certificate),
             Err((reason, message)) => findings.push(Finding::refs(format!("{field}.tls.certificateRefs[{nth}]"), reason, message)),
         }
@@ -51,16 +52,16 @@ type Miss = (&'static str, String);
 
 fn resolve(
     index: &Index<'_>,
-    gateway: &ObjectKey,
+    holder: &Holder,
     reference: &api::GatewayListenersTlsCertificateRefs,
 ) -> Result<(String, config::Secret), Miss> {
     let (group, kind) = (reference.group.as_deref().unwrap_or_default(), reference.kind.as_deref().unwrap_or("Secret"));
     if !group.is_empty() || kind != "Secret" {
         return Err((INVALID_REF, format!("{group} {kind} cannot hold a certificate: refer to a core Secret")));
     }
-    let key = ObjectKey::new(reference.namespace.as_deref().unwrap_or(&gateway.namespace), &reference.name);
+    let key = ObjectKey::new(reference.namespace.as_deref().unwrap_or(&holder.key().namespace), &reference.name);
     // The grant comes before existence: a refusal must not tell whether a foreign Secret exists (GatewaySecretMissingReferenceGrant).
-    let from = Referrer { group: GATEWAY_GROUP, kind: "Gateway", namespace: &gateway.namespace };
+    let from = Referrer { group: GATEWAY_GROUP, kind: holder.kind(), namespace: &holder.key().namespace };
     let to = Referent { group: "", kind: "Secret", key: &key };
     if !index.permits(from, to) {
         return Err(("RefNotPermitted", grant::refusal(from, to)));

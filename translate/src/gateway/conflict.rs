@@ -1,13 +1,15 @@
-//! Listeners of one Gateway that stand in each other's way. "Implementations MUST NOT pick one conflicting Listener as the winner"
-//! (GatewaySpec.listeners): none of them is served.
+//! Listeners of one Gateway that stand in each other's way. Within one object, "implementations MUST NOT pick one conflicting Listener as
+//! the winner" (GatewaySpec.listeners): none of them is served. Between objects the first wins: the Gateway, then the oldest ListenerSet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use policy::Hostname;
 
 use super::listener::{Listener, Protocol};
-use crate::finding::{Finding, UNSUPPORTED_VALUE};
+use crate::finding::{Aspect, Finding, UNSUPPORTED_VALUE};
 
 /// What can share a port. UDP has ports of its own, and what we do not know is refused anyway.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Family {
     Plain,
     /// Told apart by SNI.
@@ -24,21 +26,71 @@ fn family(protocol: Protocol) -> Option<Family> {
     }
 }
 
-/// Marks every listener that is in conflict with another.
+/// Marks every listener that is in conflict with another. They stand object by object, the one that wins first.
 pub(super) fn mark(listeners: &mut [Listener]) {
-    let found: Vec<Option<Finding>> = (0..listeners.len()).map(|nth| conflict(listeners, nth)).collect();
-    for (listener, finding) in listeners.iter_mut().zip(found) {
-        listener.findings.extend(finding);
+    let mut taken = Taken::default();
+    for of_object in listeners.chunk_by_mut(|one, next| one.holder == next.holder) {
+        let lost: Vec<Option<Finding>> = of_object.iter().map(|listener| taken.refuses(listener)).collect();
+        add(of_object, lost);
+        let found: Vec<Option<Finding>> = (0..of_object.len()).map(|nth| conflict(of_object, nth)).collect();
+        // Also those that are about to be refused: a mistake of the Gateway's gives its hosts to nobody else.
+        of_object.iter().filter(|listener| is_standing(listener)).for_each(|listener| taken.add(listener));
+        add(of_object, found);
     }
     mark_names(listeners);
 }
 
+fn add(listeners: &mut [Listener], findings: Vec<Option<Finding>>) {
+    for (listener, finding) in listeners.iter_mut().zip(findings) {
+        listener.findings.extend(finding);
+    }
+}
+
+/// One that lost to another object stands in nobody's way.
+fn is_standing(listener: &Listener) -> bool {
+    listener.findings.first(Aspect::Conflicted).is_none()
+}
+
+/// What the objects before have.
+#[derive(Debug, Default)]
+struct Taken {
+    ports: BTreeMap<i32, BTreeSet<Family>>,
+    hosts: BTreeSet<(i32, Option<Hostname>)>,
+}
+
+impl Taken {
+    fn add(&mut self, listener: &Listener) {
+        let Some(family) = family(listener.protocol) else { return };
+        self.ports.entry(listener.port).or_default().insert(family);
+        if let Ok(hostname) = &listener.hostname {
+            self.hosts.insert((listener.port, hostname.clone()));
+        }
+    }
+
+    /// "Implementations SHOULD be cautious about what information from the parent or siblings are reported" (ListenerSetSpec.listeners): a
+    /// ListenerSet is not told whose listener it is.
+    fn refuses(&self, listener: &Listener) -> Option<Finding> {
+        let own = family(listener.protocol)?;
+        let (port, who) = (listener.port, "the Gateway, or an older ListenerSet of it,");
+        if self.ports.get(&port)?.iter().any(|family| *family != own) {
+            let message = format!("{who} uses port {port} with another protocol: this listener is not served; use another port");
+            return Some(Finding::conflict(format!("{}.protocol", listener.field), "ProtocolConflict", message));
+        }
+        let hostname = listener.hostname.as_ref().ok()?;
+        let message = format!("{who} has a listener with the same port and hostname: this one is not served; change or remove it");
+        let is_taken = self.hosts.contains(&(port, hostname.clone()));
+        is_taken.then(|| Finding::conflict(format!("{}.hostname", listener.field), "HostnameConflict", message))
+    }
+}
+
+/// Why one of an object's listeners cannot be served beside the others of it.
 fn conflict(listeners: &[Listener], nth: usize) -> Option<Finding> {
-    let own = listeners.get(nth)?;
+    let own = listeners.get(nth).filter(|own| is_standing(own))?;
     let family_of_own = family(own.protocol)?;
     let others = || listeners.iter().enumerate().filter(|(at, other)| *at != nth && other.port == own.port).map(|(_, other)| other);
+    let others = || others().filter(|other| is_standing(other));
     if let Some(other) = others().find(|other| family(other.protocol).is_some_and(|family| family != family_of_own)) {
-        let message = format!("port {} is also used by listener {} with protocol {}", own.port, other.name, other.protocol.as_str());
+        let message = format!("port {} is also used by listener {} with protocol {}", own.port, other.section, other.protocol.as_str());
         let message = format!("{message}: neither is served; give one of them another port");
         return Some(Finding::conflict(format!("{}.protocol", own.field), "ProtocolConflict", message));
     }
@@ -46,7 +98,7 @@ fn conflict(listeners: &[Listener], nth: usize) -> Option<Finding> {
     let hostname = own.hostname.as_ref().ok()?;
     let same = others().find(|other| family(other.protocol).is_some() && other.hostname.as_ref() == Ok(hostname))?;
     let hostname = hostname.as_ref().map_or_else(|| "all hostnames".to_owned(), |hostname| format!("hostname {hostname}"));
-    let message = format!("listener {} has the same port and {hostname}: neither is served; change or remove one of them", same.name);
+    let message = format!("listener {} has the same port and {hostname}: neither is served; change or remove one of them", same.section);
     Some(Finding::conflict(format!("{}.hostname", own.field), "HostnameConflict", message))
 }
 
@@ -57,7 +109,7 @@ fn mark_names(listeners: &mut [Listener]) {
         *times.entry(listener.name.clone()).or_default() += 1;
     }
     for listener in listeners.iter_mut().filter(|listener| times.get(&listener.name).is_some_and(|times| *times > 1)) {
-        let message = format!("several listeners have the name {}: none of them is served; give each its own", listener.name);
+        let message = format!("several listeners have the name {}: none of them is served; give each its own", listener.section);
         listener.findings.push(Finding::accepted(format!("{}.name", listener.field), UNSUPPORTED_VALUE, message));
     }
 }

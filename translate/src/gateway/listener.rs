@@ -1,5 +1,7 @@
 //! One listener: protocol, port, hostname, certificates, and which routes may attach. Conflicts between listeners are next door.
 
+use std::fmt;
+
 use gateway_api::experimental::gateways as api;
 use policy::{Hostname, HostnameError, config};
 
@@ -11,11 +13,53 @@ use crate::index::Index;
 use crate::infra::ADMIN_PORT;
 use crate::model::RouteKind;
 
+/// The object that a listener stands in: what a parentRef can mean.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Holder {
+    Gateway(ObjectKey),
+    Set(ObjectKey),
+}
+
+impl Holder {
+    /// As the API spells it.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Gateway(_) => "Gateway",
+            Self::Set(_) => "ListenerSet",
+        }
+    }
+
+    pub(crate) fn key(&self) -> &ObjectKey {
+        match self {
+            Self::Gateway(key) | Self::Set(key) => key,
+        }
+    }
+
+    /// The name of one of its listeners among all of the Gateway's: "Name is not required to be unique across a Gateway and ListenerSets"
+    /// (ListenerEntry.name).
+    fn unique(&self, section: &str) -> String {
+        match self {
+            Self::Gateway(_) => section.to_owned(),
+            Self::Set(key) => format!("{key}/{section}"),
+        }
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind(), self.key())
+    }
+}
+
 /// A listener, judged.
 #[derive(Debug)]
 pub(crate) struct Listener {
     /// `spec.listeners[n]`.
     pub(crate) field: String,
+    pub(crate) holder: Holder,
+    /// As written: unique in its object.
+    pub(crate) section: String,
+    /// Unique among all listeners of the Gateway.
     pub(crate) name: String,
     /// As written; it is a usable port where the listener is served.
     pub(crate) port: i32,
@@ -99,13 +143,14 @@ impl Listener {
     }
 }
 
-pub(super) fn judge_all(index: &Index<'_>, gateway: &ObjectKey, spec: &api::GatewaySpec) -> Vec<Listener> {
+/// The listeners of one object; `spec` is its Gateway's.
+pub(super) fn judge_all(index: &Index<'_>, holder: &Holder, spec: &api::GatewaySpec, given: &[api::GatewayListeners]) -> Vec<Listener> {
     let fields = (0..).map(|nth| format!("{LISTENERS}[{nth}]"));
-    let judge = |(listener, field)| judge(index, gateway, spec, listener, field);
-    spec.listeners.iter().zip(fields).map(judge).collect()
+    let judge = |(listener, field)| judge(index, holder, spec, listener, field);
+    given.iter().zip(fields).map(judge).collect()
 }
 
-fn judge(index: &Index<'_>, gateway: &ObjectKey, spec: &api::GatewaySpec, given: &api::GatewayListeners, field: String) -> Listener {
+fn judge(index: &Index<'_>, holder: &Holder, spec: &api::GatewaySpec, given: &api::GatewayListeners, field: String) -> Listener {
     let mut findings = Findings::default();
     let protocol = Protocol::parse(&given.protocol);
     findings.extend(protocol_finding(protocol, &field));
@@ -114,13 +159,14 @@ fn judge(index: &Index<'_>, gateway: &ObjectKey, spec: &api::GatewaySpec, given:
     let certificates = match protocol {
         Protocol::Https => {
             findings.extend(client_certificates(spec, given.port, &field));
-            certificate::of_listener(index, gateway, given.tls.as_ref(), &field, &mut findings)
+            certificate::of_listener(index, holder, given.tls.as_ref(), &field, &mut findings)
         }
         Protocol::Http | Protocol::Tls | Protocol::Tcp | Protocol::Udp | Protocol::Unknown => Vec::new(),
     };
     let kinds = allowed_kinds(protocol, given.allowed_routes.as_ref(), &field, &mut findings);
     let namespaces = AllowedNamespaces::of(given.allowed_routes.as_ref(), &field, &mut findings);
-    Listener { field, name: given.name.clone(), port: given.port, protocol, hostname, kinds, namespaces, certificates, findings }
+    let (holder, section, name) = (holder.clone(), given.name.clone(), holder.unique(&given.name));
+    Listener { field, holder, section, name, port: given.port, protocol, hostname, kinds, namespaces, certificates, findings }
 }
 
 fn protocol_finding(protocol: Protocol, field: &str) -> Option<Finding> {

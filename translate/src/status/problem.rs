@@ -2,7 +2,7 @@
 
 use super::Standing;
 use crate::finding::{About, Aspect, Finding, Findings, Problem};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Listener, Set};
 use crate::route::{CompiledRoute, Validity};
 
 fn problem(about: About<'_>, finding: &Finding) -> Problem {
@@ -14,8 +14,16 @@ pub(crate) fn of(about: About<'_>, findings: &Findings) -> Vec<Problem> {
 }
 
 pub(crate) fn of_gateway(about: About<'_>, gateway: &Gateway) -> Vec<Problem> {
-    let listeners = gateway.listeners.iter().flat_map(|listener| of(about, &listener.findings));
-    of(about, &gateway.findings).into_iter().chain(listeners).collect()
+    of_holder(about, &gateway.findings, gateway.own_listeners())
+}
+
+pub(crate) fn of_set(about: About<'_>, gateway: &Gateway, set: &Set) -> Vec<Problem> {
+    of_holder(about, &set.findings, gateway.listeners_of_set(set))
+}
+
+fn of_holder(about: About<'_>, findings: &Findings, listeners: &[Listener]) -> Vec<Problem> {
+    let listeners = listeners.iter().flat_map(|listener| of(about, &listener.findings));
+    of(about, findings).into_iter().chain(listeners).collect()
 }
 
 /// A route without a parent of ours is none of our business.

@@ -14,6 +14,9 @@ pub(super) fn missing(gateway: &Gateway, proxies: Option<&Proxies>, digest: Opti
     if let Some(trouble) = proxies.and_then(|proxies| proxies.trouble.as_ref()) {
         return Some(("NoResources", trouble.clone()));
     }
+    if let Some(why) = &gateway.unusable {
+        return Some(("AddressNotUsable", why.clone()));
+    }
     if addresses.is_empty() {
         let message = "no address has been assigned to the Gateway's Service yet: does the cluster have a load balancer?";
         return Some(("AddressNotAssigned", message.to_owned()));
