@@ -1,4 +1,5 @@
-//! Verified TLS towards the pods of a Service, compiled: what it is measured by, and an identity that tells which connections may be shared.
+//! Verified TLS towards the pods of a Service, compiled: what it is measured by, and an identity that tells which connections may be
+//! shared.
 
 use std::sync::Arc;
 

@@ -87,14 +87,19 @@ fn judge(index: &Index<'_>, class: &GatewayClass) -> Class {
 }
 
 /// The features served, as the conformance suite names them (`sigs.k8s.io/gateway-api/pkg/features`, 1.7.0), sorted. What is not here
-/// is not served yet: ListenerSet, BackendTLSPolicy, client certificates, TLSRoute, TCPRoute, UDPRoute, static addresses and infrastructure
-/// (matters of the operator). 421 on misdirected requests is served by the proxy, and is claimed once the suite has tested it.
-pub(crate) const SUPPORTED_FEATURES: [&str; 35] = [
+/// is not served yet: ListenerSet, TLSRoute, TCPRoute, UDPRoute, static addresses and infrastructure (matters of the operator).
+pub(crate) const SUPPORTED_FEATURES: [&str; 41] = [
+    "BackendTLSPolicy",
+    "BackendTLSPolicySANValidation",
     "GRPCRoute",
     "GRPCRouteNamedRouteRule",
     "GRPCRouteRequestHeaderModifier",
     "Gateway",
+    "GatewayBackendClientCertificate",
+    "GatewayFrontendClientCertificateValidation",
+    "GatewayFrontendClientCertificateValidationInsecureFallback",
     "GatewayHTTPListenerIsolation",
+    "GatewayHTTPSListenerDetectMisdirectedRequests",
     "GatewayPort8080",
     "GatewayRouteHostnameIntersectionPrecedence",
     "HTTPRoute",

@@ -5,6 +5,7 @@ mod address;
 mod allowed;
 mod certificate;
 mod conflict;
+mod frontend;
 mod listener;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,6 +51,12 @@ pub(crate) struct Gateway {
     pub(crate) addresses: Option<Vec<GatewayAddress>>,
     /// It is being deleted: nothing is to be made for it again.
     pub(crate) is_ending: bool,
+    /// Shown to backends that ask for one, by resource name.
+    pub(crate) client_certificate: Option<(String, config::Secret)>,
+    /// Whether it refers to anything beside what its listeners do.
+    pub(crate) has_refs: bool,
+    /// Whether it lets in clients that should prove who they are and do not.
+    pub(crate) is_insecure: bool,
 }
 
 impl Judged {
@@ -134,13 +141,19 @@ pub(crate) fn judge(index: &Index<'_>, classes: &Classes, gateway: &api::Gateway
 fn judge_ours(index: &Index<'_>, key: &ObjectKey, gateway: &api::Gateway) -> Gateway {
     let mut listeners: Vec<Listener> = listener::judge_all(index, key, &gateway.spec);
     conflict::mark(&mut listeners);
+    let mut findings = own_findings(index, key, &gateway.spec);
+    let reference = gateway.spec.tls.as_ref().and_then(|tls| tls.backend.as_ref()?.client_certificate_ref.as_ref());
+    let client_certificate = reference.and_then(|reference| certificate::of_client(index, key, reference, &mut findings));
     Gateway {
         generation: gateway.metadata.generation,
         listeners,
-        findings: own_findings(index, key, &gateway.spec),
+        findings,
         infra: None,
         addresses: None,
         is_ending: gateway.metadata.deletion_timestamp.is_some(),
+        client_certificate,
+        has_refs: reference.is_some(),
+        is_insecure: frontend::is_insecure(&gateway.spec),
     }
 }
 
@@ -185,10 +198,6 @@ fn own_findings(index: &Index<'_>, gateway: &ObjectKey, spec: &api::GatewaySpec)
     if spec.addresses.as_ref().is_some_and(|addresses| !addresses.is_empty()) {
         let message = "addresses cannot be asked for yet: spec.addresses has no effect";
         findings.push(Finding::warning("spec.addresses", "UnsupportedAddress", message));
-    }
-    if spec.tls.as_ref().is_some_and(|tls| tls.backend.is_some()) {
-        let message = "client certificates towards backends are not served yet: spec.tls.backend has no effect";
-        findings.push(Finding::warning("spec.tls.backend", UNSUPPORTED_VALUE, message));
     }
     findings
 }

@@ -1,10 +1,12 @@
 //! One listener: protocol, port, hostname, certificates, and which routes may attach. Conflicts between listeners are next door.
 
+use std::sync::Arc;
+
 use gateway_api::experimental::gateways as api;
 use policy::{Hostname, HostnameError, config};
 
 use super::allowed::{AllowedNamespaces, allowed_kinds};
-use super::{LISTENERS, certificate};
+use super::{LISTENERS, certificate, frontend};
 use crate::ObjectKey;
 use crate::finding::{Aspect, Finding, Findings, UNSUPPORTED_VALUE};
 use crate::index::Index;
@@ -28,6 +30,8 @@ pub(crate) struct Listener {
     pub(crate) namespaces: AllowedNamespaces,
     /// Usable certificates by resource name, for HTTPS.
     pub(crate) certificates: Vec<(String, config::Secret)>,
+    /// What clients must prove, for HTTPS.
+    pub(crate) client_auth: Option<Arc<config::ClientAuth>>,
     pub(crate) findings: Findings,
 }
 
@@ -111,16 +115,17 @@ fn judge(index: &Index<'_>, gateway: &ObjectKey, spec: &api::GatewaySpec, given:
     findings.extend(protocol_finding(protocol, &field));
     findings.extend(port_finding(given.port, &field));
     let hostname = hostname(given.hostname.as_deref(), &field, &mut findings);
+    // "For all Listeners handling HTTPS traffic" (FrontendTLSConfig.default).
+    let validation = frontend::of_port(spec, given.port).filter(|_| protocol == Protocol::Https);
+    let client_auth = validation.and_then(|validation| validation.resolve(index, gateway, &mut findings));
     let certificates = match protocol {
-        Protocol::Https => {
-            findings.extend(client_certificates(spec, given.port, &field));
-            certificate::of_listener(index, gateway, given.tls.as_ref(), &field, &mut findings)
-        }
+        Protocol::Https => certificate::of_listener(index, gateway, given.tls.as_ref(), &field, &mut findings),
         Protocol::Http | Protocol::Tls | Protocol::Tcp | Protocol::Udp | Protocol::Unknown => Vec::new(),
     };
     let kinds = allowed_kinds(protocol, given.allowed_routes.as_ref(), &field, &mut findings);
     let namespaces = AllowedNamespaces::of(given.allowed_routes.as_ref(), &field, &mut findings);
-    Listener { field, name: given.name.clone(), port: given.port, protocol, hostname, kinds, namespaces, certificates, findings }
+    let (name, port) = (given.name.clone(), given.port);
+    Listener { field, name, port, protocol, hostname, kinds, namespaces, certificates, client_auth, findings }
 }
 
 fn protocol_finding(protocol: Protocol, field: &str) -> Option<Finding> {
@@ -147,14 +152,4 @@ fn hostname(text: Option<&str>, field: &str, findings: &mut Findings) -> Result<
     let finding = |error: &HostnameError| Finding::accepted(format!("{field}.hostname"), UNSUPPORTED_VALUE, error.to_string());
     findings.extend(hostname.as_ref().err().map(finding));
     hostname
-}
-
-/// A Gateway that demands client certificates must not be served without asking for them, so its HTTPS listeners are refused until we can.
-fn client_certificates(spec: &api::GatewaySpec, port: i32, field: &str) -> Option<Finding> {
-    let frontend = spec.tls.as_ref()?.frontend.as_ref()?;
-    let of_port = frontend.per_port.iter().flatten().find(|one| one.port == port);
-    let demanded = of_port.map_or(frontend.default.validation.is_some(), |one| one.tls.validation.is_some());
-    let message = "spec.tls.frontend demands client certificates, which are not verified yet: this listener is not served; \
-                   remove the validation for its port to serve it without";
-    demanded.then(|| Finding::accepted(field, UNSUPPORTED_VALUE, message))
 }

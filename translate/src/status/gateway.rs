@@ -22,7 +22,9 @@ pub(crate) fn gateway_status(
     let missing = missing(gateway, proxies, digest);
     let listener = |one| ListenerStatus { attached_routes: attached(name(one)), ..listener_status(stamp, gateway, one, missing.as_ref()) };
     let listeners = gateway.listeners.iter().map(listener).collect();
-    let conditions = vec![accepted(stamp, gateway), programmed(stamp, gateway, missing)];
+    let mut conditions = vec![accepted(stamp, gateway), programmed(stamp, gateway, missing)];
+    conditions.extend(gateway.has_refs.then(|| stamp.judged(&gateway.findings, Aspect::ResolvedRefs)));
+    conditions.extend(gateway.is_insecure.then(|| insecure(stamp)));
     GatewayStatus { conditions, addresses: gateway.addresses.clone().unwrap_or_default(), listeners }
 }
 
@@ -56,6 +58,13 @@ fn programmed(stamp: Stamp, gateway: &Gateway, missing: Option<(&'static str, St
             "no listener can be served: see the conditions of the Gateway and its listeners",
         ),
     }
+}
+
+/// "This condition is removed as soon as FrontendValidationModeType is changed back to `AllowValidOnly`"
+/// (GatewayConditionInsecureFrontendValidationMode).
+fn insecure(stamp: Stamp) -> Condition {
+    let message = "clients without a valid certificate are let in, on the ports whose validation has mode AllowInsecureFallback";
+    stamp.condition("InsecureFrontendValidationMode", true, "ConfigurationChanged", message)
 }
 
 /// Why the Gateway is not programmed: reason and message.
