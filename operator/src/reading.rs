@@ -17,7 +17,7 @@ pub(crate) struct Unreadable {
 }
 
 /// The kinds that `translate` needs, in the order in which they are best known.
-pub(crate) const KINDS: [Kind; 11] = [
+pub(crate) const KINDS: [Kind; 13] = [
     Kind::GatewayClass,
     Kind::Namespace,
     Kind::GatewayParameters,
@@ -26,6 +26,8 @@ pub(crate) const KINDS: [Kind; 11] = [
     Kind::Secret,
     Kind::Service,
     Kind::EndpointSlice,
+    Kind::ConfigMap,
+    Kind::BackendTlsPolicy,
     Kind::Upstream,
     Kind::HttpRoute,
     Kind::GrpcRoute,
@@ -45,6 +47,8 @@ pub(crate) fn resource(kind: Kind) -> ApiResource {
         Kind::EndpointSlice => ("discovery.k8s.io", "v1", "endpointslices"),
         Kind::Upstream => ("gloo.solo.io", "v1", "upstreams"),
         Kind::GatewayParameters => ("keyward.dev", "v1alpha1", "gatewayparameters"),
+        Kind::BackendTlsPolicy => ("gateway.networking.k8s.io", "v1", "backendtlspolicies"),
+        Kind::ConfigMap => ("", "v1", "configmaps"),
     };
     let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
     ApiResource { group: group.into(), version: version.into(), api_version, kind: kind.as_str().into(), plural: plural.into() }
@@ -77,6 +81,8 @@ pub(crate) fn read(kind: Kind, manifest: Manifest) -> Result<Object, Unreadable>
         Kind::EndpointSlice => typed(json).map(Object::EndpointSlice),
         Kind::Upstream => typed(json).map(Object::Upstream),
         Kind::GatewayParameters => typed(json).map(Object::GatewayParameters),
+        Kind::BackendTlsPolicy => typed(json).map(Object::BackendTlsPolicy),
+        Kind::ConfigMap => typed(json).map(Object::ConfigMap),
     }
 }
 
