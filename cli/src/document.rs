@@ -85,16 +85,19 @@ impl Object {
                 push(&mut into.grpc_routes, tracked(without_nulls(value()), |json| Route::grpc(json)))
             }
             ("gateway.networking.k8s.io", "ReferenceGrant") => push(&mut into.reference_grants, typed(value())),
+            ("gateway.networking.k8s.io", "BackendTLSPolicy") => push(&mut into.backend_tls_policies, typed(without_nulls(value()))),
             ("gloo.solo.io", "Upstream") => push(&mut into.upstreams, typed(value())),
             ("discovery.k8s.io", "EndpointSlice") => push(&mut into.endpoint_slices, typed(value())),
             ("", "Namespace") => push(&mut into.namespaces, typed(value())),
             ("", "Service") => push(&mut into.services, typed(value())),
             ("", "Secret") => push(&mut into.secrets, secret(value())),
+            ("", "ConfigMap") => push(&mut into.config_maps, typed(value())),
             _ => Err(mistake(
                 "kind",
                 &format!(
                     "{} of {version:?} is not understood here and is left out; understood are GatewayClass, Gateway, ListenerSet, \
-                     HTTPRoute, GRPCRoute, ReferenceGrant, Upstream, Namespace, Secret, Service and EndpointSlice",
+                     HTTPRoute, GRPCRoute, ReferenceGrant, BackendTLSPolicy, Upstream, Namespace, Secret, ConfigMap, Service and \
+                     EndpointSlice",
                     self.kind
                 ),
             )),

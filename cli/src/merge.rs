@@ -61,7 +61,7 @@ mod tests {
 
     fn config(port: u16) -> Config {
         let mut config = Config::default();
-        let listener = Listener { port, protocol: Protocol::Http, hostname: None, certificates: Vec::new() };
+        let listener = Listener { port, protocol: Protocol::Http, hostname: None, certificates: Vec::new(), client_auth: None };
         config.listeners.insert("http".into(), Arc::new(listener));
         let attachment = Attachment { listener: "http".into(), hosts: Vec::new() };
         config.rules.insert("r".into(), Arc::new(Rule { attachments: vec![attachment], ..Rule::default() }));

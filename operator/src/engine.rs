@@ -337,21 +337,23 @@ impl Engine {
 
 /// Kinds of which nothing but the spec is read, whose generation grows with every change of it.
 fn is_told_by_generation(kind: Kind) -> bool {
-    matches!(kind, Kind::GatewayClass | Kind::Gateway | Kind::ListenerSet | Kind::HttpRoute | Kind::GrpcRoute)
+    matches!(kind, Kind::GatewayClass | Kind::Gateway | Kind::ListenerSet | Kind::HttpRoute | Kind::GrpcRoute | Kind::BackendTlsPolicy)
 }
 
 /// Kinds whose status we write.
 fn has_status(kind: Kind) -> bool {
     match kind {
-        Kind::GatewayClass | Kind::Gateway | Kind::ListenerSet | Kind::HttpRoute | Kind::GrpcRoute | Kind::Upstream => true,
-        Kind::ReferenceGrant | Kind::Namespace | Kind::Service | Kind::EndpointSlice | Kind::Secret | Kind::GatewayParameters => false,
+        Kind::GatewayClass | Kind::Gateway | Kind::ListenerSet | Kind::HttpRoute | Kind::GrpcRoute => true,
+        Kind::Upstream | Kind::BackendTlsPolicy => true,
+        Kind::ReferenceGrant | Kind::Namespace | Kind::Service | Kind::EndpointSlice | Kind::Secret | Kind::ConfigMap => false,
+        Kind::GatewayParameters => false,
     }
 }
 
 /// What an unreadable object permitted or led to must not live on. Gateways, ListenerSets and routes stay as they were: without them, their
-/// requests could fall to wider routes.
+/// requests could fall to wider routes. So do BackendTLSPolicies: without them, requests would go out in clear.
 fn fails_closed(kind: Kind) -> bool {
-    matches!(kind, Kind::ReferenceGrant | Kind::Upstream | Kind::Secret)
+    matches!(kind, Kind::ReferenceGrant | Kind::Upstream | Kind::Secret | Kind::ConfigMap)
 }
 
 fn is_of(slice: &EndpointSlice, service: &ObjectKey) -> bool {

@@ -27,6 +27,8 @@ pub(crate) const KINDS: &[Kind] = &[
     Kind::Secret,
     Kind::Service,
     Kind::EndpointSlice,
+    Kind::ConfigMap,
+    Kind::BackendTlsPolicy,
     Kind::Upstream,
     Kind::HttpRoute,
     Kind::GrpcRoute,
@@ -47,6 +49,8 @@ pub(crate) fn resource(kind: Kind) -> ApiResource {
         Kind::EndpointSlice => ("discovery.k8s.io", "v1", "endpointslices"),
         Kind::Upstream => ("gloo.solo.io", "v1", "upstreams"),
         Kind::GatewayParameters => ("keyward.dev", "v1alpha1", "gatewayparameters"),
+        Kind::BackendTlsPolicy => ("gateway.networking.k8s.io", "v1", "backendtlspolicies"),
+        Kind::ConfigMap => ("", "v1", "configmaps"),
     };
     let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
     ApiResource { group: group.into(), version: version.into(), api_version, kind: kind.as_str().into(), plural: plural.into() }
@@ -83,6 +87,8 @@ pub(crate) fn read(kind: Kind, manifest: Manifest) -> Result<Object, Unreadable>
         Kind::EndpointSlice => typed(json).map(Object::EndpointSlice),
         Kind::Upstream => typed(json).map(Object::Upstream),
         Kind::GatewayParameters => typed(json).map(Object::GatewayParameters),
+        Kind::BackendTlsPolicy => typed(json).map(Object::BackendTlsPolicy),
+        Kind::ConfigMap => typed(json).map(Object::ConfigMap),
     }
 }
 

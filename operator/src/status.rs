@@ -126,18 +126,17 @@ impl Statuses {
         self.enqueue(slot, id);
     }
 
-    /// Everything that exists was seen and judged: routes that nothing was said of, and that have an entry of ours all the same, lost their
-    /// parents while nobody looked.
+    /// Everything that exists was seen and judged: routes and policies that nothing was said of, and that have an entry of ours all the
+    /// same, lost their parents or ancestors while nobody looked.
     pub(crate) fn sweep(&self) {
         let mut slots = self.slots.lock();
         let ours = json!(self.identity.controller).to_string();
-        let stale = slots.iter_mut().filter(|((kind, _), slot)| {
+        for (id, slot) in slots.iter_mut().filter(|(_, slot)| slot.wanted.is_none()) {
             let left = slot.live.as_ref().is_some_and(|live| live.status.contains(&ours));
-            matches!(kind, Kind::HttpRoute | Kind::GrpcRoute) && slot.wanted.is_none() && left
-        });
-        for (id, slot) in stale {
-            slot.wanted = Some("{\"parents\":[]}".into());
-            self.enqueue(slot, id.clone());
+            if let Some(list) = shape(id.0).list().filter(|_| left) {
+                slot.wanted = Some(json!({ list: [] }).to_string().into_boxed_str());
+                self.enqueue(slot, id.clone());
+            }
         }
     }
 
@@ -290,15 +289,20 @@ fn difference(before: &Value, after: &Value) -> Option<Value> {
     (!patch.is_empty()).then_some(Value::Object(patch))
 }
 
-/// A route without a parent of ours.
+/// A route without a parent of ours, a policy without an ancestor.
 fn says_nothing(status: Option<&Status>) -> bool {
-    matches!(status, Some(Status::Route(route)) if route.parents.is_empty())
+    match status {
+        Some(Status::Route(route)) => route.parents.is_empty(),
+        Some(Status::Policy(policy)) => policy.ancestors.is_empty(),
+        _ => false,
+    }
 }
 
 fn shape(kind: Kind) -> Shape {
     match kind {
         Kind::Gateway | Kind::ListenerSet => Shape::Listeners,
         Kind::HttpRoute | Kind::GrpcRoute => Shape::Parents,
+        Kind::BackendTlsPolicy => Shape::Ancestors,
         _ => Shape::Conditions,
     }
 }
@@ -310,6 +314,7 @@ fn encode(status: &Status, namespace: &str) -> Option<Box<str>> {
         Status::Gateway(status) => serde_json::to_string(status),
         Status::ListenerSet(status) => serde_json::to_string(status),
         Status::Route(status) => serde_json::to_string(status),
+        Status::Policy(status) => serde_json::to_string(status),
         Status::Upstream(status) => {
             serde_json::to_string(&json!({ "conditions": status.conditions, "statuses": { namespace: status.gloo } }))
         }

@@ -228,7 +228,8 @@ fn listeners(config: &Config) -> Result<(Ports, Places), CompileError> {
     let mut places = Places::new();
     for (name, listener) in &config.listeners {
         let certificates = certificates(name, listener, config)?;
-        let table = Arc::new(ListenerTable { name: name.as_str().into(), certificates, hosts: HostMap::default() });
+        let client_auth = listener.client_auth.clone();
+        let table = Arc::new(ListenerTable { name: name.as_str().into(), certificates, client_auth, hosts: HostMap::default() });
         let port = ports.entry(listener.port).or_insert_with(|| PortTable { protocol: listener.protocol, listeners: HostMap::default() });
         if port.protocol != listener.protocol || port.listeners.insert(listener.hostname.as_ref(), table).is_some() {
             let problem = format!("another listener has port {} and the same hostname or another protocol", listener.port);

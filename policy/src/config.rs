@@ -38,6 +38,27 @@ pub struct Listener {
     /// Names of the certificate secrets, for [`Protocol::Https`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<String>,
+    /// Whether and how clients prove who they are, for [`Protocol::Https`]; `None`: they are not asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_auth: Option<Arc<ClientAuth>>,
+}
+
+/// What clients' certificates are measured by.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClientAuth {
+    /// Who gets in.
+    pub mode: ClientAuthMode,
+    /// PEM of the authorities that sign clients' certificates.
+    pub roots: String,
+}
+
+/// Which clients a listener lets in (`FrontendValidationModeType` of Gateway API).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ClientAuthMode {
+    /// Those with a valid certificate.
+    AllowValidOnly,
+    /// All: a certificate is asked for, and none or an invalid one will do.
+    AllowInsecureFallback,
 }
 
 /// What a listener speaks.
@@ -347,13 +368,49 @@ pub enum Backend {
         endpoints: String,
         /// What the pods speak.
         protocol: AppProtocol,
+        /// `None`: in clear. Verified TLS; or the reason to refuse, since what should be verified and cannot be is never sent in clear.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tls: Option<Result<Arc<BackendTls>, Reason>>,
     },
     /// A model provider, with its credential.
     Provider(Provider),
 }
 
+/// TLS towards the pods of a Service, as its BackendTLSPolicy wants it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BackendTls {
+    /// Sent as SNI; without `names` also what the pod's certificate must be for.
+    pub sni: String,
+    /// Any of these the certificate must be for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<SubjectAltName>,
+    /// Who may have signed it.
+    pub roots: TrustedRoots,
+    /// Name of the secret with the certificate to show when the pod asks for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<String>,
+}
+
+/// A name in a certificate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum SubjectAltName {
+    /// A DNS name.
+    Hostname(Hostname),
+    /// A URI, such as a SPIFFE ID, to the letter.
+    Uri(String),
+}
+
+/// Authorities that are trusted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum TrustedRoots {
+    /// Those that the proxy trusts anyway.
+    System,
+    /// Those of this PEM, and no others.
+    Pem(String),
+}
+
 /// What a Service port speaks (`appProtocol`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum AppProtocol {
     /// HTTP/1.1.
     #[default]
@@ -429,7 +486,7 @@ pub struct Endpoints {
 pub enum Secret {
     /// A provider credential, without `Bearer `.
     Token(Token),
-    /// A listener's certificate.
+    /// A certificate of a listener, or one to show to backends.
     Certificate {
         /// PEM, leaf first.
         chain: String,

@@ -133,6 +133,7 @@ fn early_reply(filters: &CompiledFilters, matched: usize, head: &Head<'_>, origi
 /// The credential for a backend: `None` for a Service, which gets the client's request as it is.
 fn credential(backend: &CompiledBackend, headers: &HeaderMap) -> Result<Option<(HeaderName, HeaderValue)>, Reason> {
     match &backend.target {
+        Target::Service { tls: Err(reason), .. } => Err(*reason),
         Target::Service { endpoints, .. } if endpoints.is_empty() => Err(Reason::NoEndpoints),
         Target::Service { .. } => Ok(None),
         Target::Provider(upstream) => {

@@ -25,6 +25,7 @@ mod refusal;
 mod rule;
 mod secret;
 mod table;
+mod tls;
 pub mod wire;
 
 pub use compiler::{Applied, Compiler};
@@ -39,3 +40,4 @@ pub use refusal::{Reason, Refusal};
 pub use rule::{CompiledBackend, CompiledRule, Origin, RetryPolicy, Target, Upstream};
 pub use secret::Token;
 pub use table::{CompileError, Head, ListenerTable, PortTable, Table};
+pub use tls::{PodTls, TlsIdentity};

@@ -16,6 +16,8 @@ pub enum Reason {
     InvalidBackendRef,
     /// A filter or match of the rule cannot be served as written.
     InvalidRule,
+    /// The backend is to be verified, and it cannot be said how: its BackendTLSPolicy is not valid.
+    InvalidBackendTls,
     /// The Service has no ready endpoint.
     NoEndpoints,
     /// The provider's kind is understood but not served yet.
@@ -46,11 +48,12 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, for metrics that start at zero.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::NoRoute,
         Self::NoBackends,
         Self::InvalidBackendRef,
         Self::InvalidRule,
+        Self::InvalidBackendTls,
         Self::NoEndpoints,
         Self::NotServedYet,
         Self::InvalidUpstream,
@@ -73,6 +76,7 @@ impl Reason {
             Self::NoBackends => "no_backends",
             Self::InvalidBackendRef => "invalid_backend_ref",
             Self::InvalidRule => "invalid_rule",
+            Self::InvalidBackendTls => "invalid_backend_tls",
             Self::NoEndpoints => "no_endpoints",
             Self::NotServedYet => "not_served_yet",
             Self::InvalidUpstream => "invalid_upstream",
@@ -93,9 +97,12 @@ impl Reason {
     pub fn status(self) -> StatusCode {
         match self {
             Self::NoRoute => StatusCode::NOT_FOUND,
-            Self::NoBackends | Self::InvalidBackendRef | Self::InvalidRule | Self::NotServedYet | Self::InvalidUpstream => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            Self::NoBackends
+            | Self::InvalidBackendRef
+            | Self::InvalidRule
+            | Self::InvalidBackendTls
+            | Self::NotServedYet
+            | Self::InvalidUpstream => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NoEndpoints | Self::SecretMissing | Self::SecretMalformed | Self::SecretNotPermitted | Self::InlineMalformed => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -113,6 +120,9 @@ impl Reason {
             Self::NoBackends => "the matching route has no backend",
             Self::InvalidBackendRef => "the matching route refers to a backend that cannot be used; see the route's ResolvedRefs condition",
             Self::InvalidRule => "the matching route rule cannot be served as written; see the route's conditions",
+            Self::InvalidBackendTls => {
+                "the backend cannot be verified, and nothing was sent to it; see the conditions of its BackendTLSPolicy and of the Gateway"
+            }
             Self::NoEndpoints => "the backend has no ready endpoint",
             Self::NotServedYet => "this provider is not served yet; see the Upstream's conditions",
             Self::InvalidUpstream => "the Upstream behind this route is not valid; see its conditions",
@@ -159,6 +169,7 @@ impl From<Reason> for Refusal {
             | Reason::NoBackends
             | Reason::InvalidBackendRef
             | Reason::InvalidRule
+            | Reason::InvalidBackendTls
             | Reason::NoEndpoints
             | Reason::BadRequest
             | Reason::AmbiguousLength

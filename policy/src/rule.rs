@@ -14,6 +14,7 @@ use crate::config::{
 };
 use crate::credential::header_value;
 use crate::filter::CompiledFilters;
+use crate::tls::PodTls;
 use crate::{ErrorShape, ProviderKind, Reason};
 
 /// A rule, ready to decide with.
@@ -75,6 +76,8 @@ pub enum Target {
         endpoints: Box<[SocketAddr]>,
         /// What they speak.
         protocol: AppProtocol,
+        /// `None`: in clear. An error: no connection is made.
+        tls: Result<Option<Arc<PodTls>>, Reason>,
     },
     /// A model provider.
     Provider(Box<Upstream>),
@@ -198,9 +201,10 @@ impl CompiledBackend {
 
     pub(crate) fn compile(name: &str, backend: &Backend, config: &Config) -> Result<Self, String> {
         let target = match backend {
-            Backend::Service { endpoints, protocol } => Target::Service {
+            Backend::Service { endpoints, protocol, tls } => Target::Service {
                 endpoints: config.endpoints.get(endpoints).map(|e| e.addresses.clone().into()).unwrap_or_default(),
                 protocol: *protocol,
+                tls: tls.as_ref().map(|tls| PodTls::compile(tls.as_ref().map_err(|reason| *reason)?, config)).transpose(),
             },
             Backend::Provider(provider) => Target::Provider(Box::new(Upstream::compile(provider, config)?)),
         };

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use http::{HeaderMap, Method};
 use smallvec::SmallVec;
 
-use crate::config::{Config, HostPair, Protocol, Secret};
+use crate::config::{ClientAuth, Config, HostPair, Protocol, Secret};
 use crate::precedence::HostRank;
 use crate::rule::CompiledRule;
 use crate::table::hosts::HostMap;
@@ -68,6 +68,8 @@ pub struct ListenerTable {
     pub name: Arc<str>,
     /// Each a [`Secret::Certificate`]; the same `Arc` for as long as the secret is the same.
     pub certificates: Arc<[Arc<Secret>]>,
+    /// What its clients' certificates are measured by; `None`: they are not asked for one.
+    pub client_auth: Option<Arc<ClientAuth>>,
     pub(crate) hosts: HostMap<HostTable>,
 }
 

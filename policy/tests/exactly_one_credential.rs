@@ -29,11 +29,11 @@ fn provider(kind: ProviderKind, credential: Credential) -> Provider {
 /// One route for everything, to a provider, with a literal credential in a filter and a mirror to a Service.
 fn table(kind: ProviderKind, credential: Credential) -> Table {
     let mut config = Config::default();
-    let listener = Listener { port: 80, protocol: Protocol::Http, hostname: None, certificates: Vec::new() };
+    let listener = Listener { port: 80, protocol: Protocol::Http, hostname: None, certificates: Vec::new(), client_auth: None };
     config.listeners.insert("http".into(), Arc::new(listener));
     config.secrets.insert("token".into(), Arc::new(Secret::Token(Token::new("sk-gateway"))));
     config.endpoints.insert("svc".into(), Arc::new(Endpoints { addresses: vec!["127.0.0.1:1".parse().unwrap()] }));
-    config.backends.insert("svc".into(), Arc::new(Backend::Service { endpoints: "svc".into(), protocol: Default::default() }));
+    config.backends.insert("svc".into(), Arc::new(Backend::Service { endpoints: "svc".into(), protocol: Default::default(), tls: None }));
     config.backends.insert("ai".into(), Arc::new(Backend::Provider(provider(kind, credential))));
     let literal = HeaderLiteral { name: "Authorization".into(), value: HeaderText::Sensitive(Token::new("Bearer sk-literal")) };
     let filters = Filters {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method};
 use policy::config::{
-    AppProtocol, Attachment, Backend, BackendRef, Credential, Endpoints, Filters, HostPair, Listener, Match, Mirror, PathMatch, Protocol,
-    Provider, ProviderPaths, RouteKey, Rule, Secret, StringMatch, ValueMatch,
+    AppProtocol, Attachment, Backend, BackendRef, BackendTls, Credential, Endpoints, Filters, HostPair, Listener, Match, Mirror, PathMatch,
+    Protocol, Provider, ProviderPaths, RouteKey, Rule, Secret, StringMatch, TrustedRoots, ValueMatch,
 };
 use policy::wire::{Delta, Named, Resource};
 use policy::{Compiler, Config, Head, Hostname, ProviderKind, Reason, Table, Token, decide};
@@ -33,7 +33,7 @@ fn listener(bits: &mut Bits) -> Listener {
     let port = 80 + u16::try_from(bits.below(2)).unwrap();
     let protocol = if bits.below(8) == 0 { Protocol::Https } else { Protocol::Http };
     let certificates = (0..bits.below(3) / 2).map(|_| format!("s{}", bits.below(3))).collect();
-    Listener { port, protocol, hostname: bits.hostname(), certificates }
+    Listener { port, protocol, hostname: bits.hostname(), certificates, client_auth: None }
 }
 
 fn matched(bits: &mut Bits) -> Match {
@@ -70,9 +70,20 @@ fn rule(name: usize, bits: &mut Bits) -> Rule {
     }
 }
 
+/// Sometimes with a secret, which may be no certificate, or not there.
+fn tls(bits: &mut Bits) -> Option<Result<Arc<BackendTls>, Reason>> {
+    let client_certificate = (bits.below(2) == 0).then(|| format!("s{}", bits.below(3)));
+    let tls = BackendTls { sni: "a.example.com".into(), names: Vec::new(), roots: TrustedRoots::System, client_certificate };
+    match bits.below(6) {
+        0 => Some(Err(Reason::InvalidBackendTls)),
+        1 | 2 => Some(Ok(Arc::new(tls))),
+        _ => None,
+    }
+}
+
 fn backend(bits: &mut Bits) -> Backend {
     if bits.below(2) == 0 {
-        return Backend::Service { endpoints: format!("e{}", bits.below(3)), protocol: AppProtocol::Http1 };
+        return Backend::Service { endpoints: format!("e{}", bits.below(3)), protocol: AppProtocol::Http1, tls: tls(bits) };
     }
     // A host that cannot stand in a header makes the whole change unusable.
     let host = if bits.below(10) == 0 { "bad\nhost" } else { "api.example.com" };
@@ -202,10 +213,10 @@ proptest! {
 /// A Gateway with one host per rule.
 fn wide(rules: usize) -> Config {
     let mut config = Config::default();
-    let listener = Listener { port: 80, protocol: Protocol::Http, hostname: None, certificates: Vec::new() };
+    let listener = Listener { port: 80, protocol: Protocol::Http, hostname: None, certificates: Vec::new(), client_auth: None };
     config.listeners.insert("http".into(), Arc::new(listener));
     config.endpoints.insert("svc".into(), Arc::new(Endpoints { addresses: vec!["10.0.0.1:80".parse().unwrap()] }));
-    config.backends.insert("svc".into(), Arc::new(Backend::Service { endpoints: "svc".into(), protocol: AppProtocol::Http1 }));
+    config.backends.insert("svc".into(), Arc::new(Backend::Service { endpoints: "svc".into(), protocol: AppProtocol::Http1, tls: None }));
     for nth in 0..rules {
         config.rules.insert(format!("r{nth}"), Arc::new(simple(&format!("{nth}.example.com"), "/")));
     }
@@ -292,7 +303,7 @@ fn takes_thousands_of_paths_on_one_host_and_lets_them_go_again() {
 fn a_conflict_names_the_listener_and_quotes_no_value() {
     let mut compiler = Compiler::default();
     compiler.apply(Delta::from(&wide(1))).unwrap();
-    let second = Listener { port: 80, protocol: Protocol::Http, hostname: None, certificates: Vec::new() };
+    let second = Listener { port: 80, protocol: Protocol::Http, hostname: None, certificates: Vec::new(), client_auth: None };
     let mut delta = upsert("r9", simple("new.example.com", "/"));
     delta.upsert.push(Named { name: "zz".into(), resource: Resource::Listener(Arc::new(second)) });
     let error = compiler.apply(delta).unwrap_err();

@@ -1,4 +1,5 @@
-//! New connections to backends: TCP to the first address that answers, TLS where the backend is a provider, HTTP/2 where it is agreed.
+//! New connections to backends: TCP to the first address that answers, TLS where the backend is a provider or a policy wants it, HTTP/2
+//! where it is agreed.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,15 +7,19 @@ use std::time::Duration;
 
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use policy::Origin;
+use policy::config::AppProtocol;
+use policy::{Origin, PodTls};
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::error::UpstreamError;
 use crate::pool::{Connection, PoolKey};
+use crate::tls::{HTTP, HTTP1, HTTP2};
 use crate::worker::Worker;
 
 /// Bytes of a backend's response head that are read before it is refused.
@@ -25,13 +30,45 @@ const STREAM_WINDOW: u32 = 512 * 1024;
 const CONNECTION_WINDOW: u32 = 64 << 20;
 
 impl Worker {
-    /// Connects to a pod.
+    /// Connects to a pod in clear.
     pub(crate) async fn dial_pod(&self, address: SocketAddr, key: &PoolKey) -> Result<Connection, UpstreamError> {
         let stream = self.tcp(&[address]).await?;
         match key {
             PoolKey::PodH2(_) => self.http2(stream, key).await,
-            PoolKey::Pod(_) | PoolKey::Provider(_) => http1(stream).await,
+            PoolKey::Pod(_) | PoolKey::PodTls(..) | PoolKey::Provider(_) => http1(stream).await,
         }
+    }
+
+    /// Connects to a pod and verifies that it is who it should be. `upgrade`: the request will need HTTP/1.1.
+    pub(crate) async fn dial_pod_tls(
+        &self,
+        address: SocketAddr,
+        key: &PoolKey,
+        (tls, protocol): (&PodTls, AppProtocol),
+        upgrade: bool,
+    ) -> Result<Connection, UpstreamError> {
+        let stream = self.tcp(&[address]).await?;
+        let alpn = match protocol {
+            _ if upgrade => HTTP1,
+            AppProtocol::Http1 => HTTP,
+            AppProtocol::H2c => HTTP2,
+        };
+        let stream = self.secure_pod(stream, tls, alpn).await?;
+        // A pod that speaks HTTP/2 by its Service may leave ALPN alone.
+        match (stream.get_ref().1.alpn_protocol(), protocol) {
+            (Some(b"h2"), _) => self.http2(stream, key).await,
+            (None, AppProtocol::H2c) if !upgrade => self.http2(stream, key).await,
+            _ => http1(stream).await,
+        }
+    }
+
+    /// TLS over a connection to a pod, as its policy wants it. `alpn`: what is spoken there; nothing, for a stream of bytes.
+    pub(crate) async fn secure_pod<S>(&self, stream: S, tls: &PodTls, alpn: &[&[u8]]) -> Result<TlsStream<S>, UpstreamError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let config = self.tls.pods.get(tls, alpn).map_err(UpstreamError::Tls)?;
+        self.secure(stream, config, &tls.settings.sni).await
     }
 
     /// Connects to a provider and verifies that it is who it should be. `upgrade`: the request will need HTTP/1.1.
@@ -43,14 +80,21 @@ impl Worker {
             return http1(stream).await;
         }
         let config = if upgrade { &self.tls.http1 } else { &self.tls.any };
-        let name = ServerName::try_from(origin.hostname.clone()).map_err(|e| UpstreamError::Tls(e.to_string()))?;
-        let handshake = TlsConnector::from(Arc::clone(config)).connect(name, stream);
-        let stream = timeout(self.options.connect_timeout, handshake).await;
-        let stream = stream.map_err(|_| UpstreamError::Tls("timed out".into()))?.map_err(|e| UpstreamError::Tls(e.to_string()))?;
+        let stream = self.secure(stream, Arc::clone(config), &origin.hostname).await?;
         match stream.get_ref().1.alpn_protocol() {
             Some(b"h2") => self.http2(stream, key).await,
             _ => http1(stream).await,
         }
+    }
+
+    async fn secure<S>(&self, stream: S, config: Arc<ClientConfig>, name: &str) -> Result<TlsStream<S>, UpstreamError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let name = ServerName::try_from(name.to_owned()).map_err(|e| UpstreamError::Tls(e.to_string()))?;
+        let handshake = TlsConnector::from(config).connect(name, stream);
+        let stream = timeout(self.options.connect_timeout, handshake).await;
+        stream.map_err(|_| UpstreamError::Tls("timed out".into()))?.map_err(|e| UpstreamError::Tls(e.to_string()))
     }
 
     /// Tries all addresses in turn, each for a fair part of the time.

@@ -19,12 +19,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::request;
 use crate::session::{Counted, Session, Via};
 use crate::sniff::{HeadWatch, is_http2};
+use crate::tls::Acceptor;
 use crate::worker::Worker;
 
 /// Bytes of a request's head; more is answered 431.
@@ -51,7 +51,7 @@ pub(crate) struct Listening {
 }
 
 impl Listening {
-    pub(crate) fn start(worker: &Arc<Worker>, port: u16, socket: TcpListener, tls: TlsAcceptor) -> std::io::Result<Self> {
+    pub(crate) fn start(worker: &Arc<Worker>, port: u16, socket: TcpListener, tls: Acceptor) -> std::io::Result<Self> {
         socket.set_nonblocking(true)?;
         let socket = tokio::net::TcpListener::from_std(socket)?;
         let (closing, closed) = watch::channel(false);
@@ -78,7 +78,7 @@ impl Listening {
 #[derive(Clone)]
 struct Accepted {
     via: Arc<Via>,
-    tls: TlsAcceptor,
+    tls: Acceptor,
     closed: watch::Receiver<bool>,
 }
 

@@ -12,7 +12,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use policy::config::AppProtocol;
-use policy::{CompiledBackend, CompiledRule, Permitted, RetryPolicy, Target};
+use policy::{CompiledBackend, CompiledRule, Permitted, PodTls, RetryPolicy, Target};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::body::{RequestBody, after};
@@ -126,7 +126,10 @@ impl Tries<'_> {
 
     async fn connected(&self, pooled: bool) -> Result<(Connection, PoolKey), UpstreamError> {
         match &self.backend.target {
-            Target::Service { endpoints, protocol } => self.pod(endpoints, *protocol, pooled).await,
+            Target::Service { endpoints, protocol, tls } => {
+                let tls = tls.as_ref().map_err(|reason| UpstreamError::Tls(reason.label().into()))?;
+                self.pod(endpoints, *protocol, tls.as_deref(), pooled).await
+            }
             Target::Provider(upstream) => {
                 let key = PoolKey::Provider(Arc::clone(&upstream.origin));
                 let idle = if pooled && !self.upgrade { self.worker.pool.take(&key) } else { None };
@@ -140,21 +143,33 @@ impl Tries<'_> {
     }
 
     /// A connection to any of the pods, starting anywhere among them. One that refuses is passed over: nothing was sent to it.
-    async fn pod(&self, pods: &[SocketAddr], protocol: AppProtocol, pooled: bool) -> Result<(Connection, PoolKey), UpstreamError> {
+    async fn pod(
+        &self,
+        pods: &[SocketAddr],
+        protocol: AppProtocol,
+        tls: Option<&PodTls>,
+        pooled: bool,
+    ) -> Result<(Connection, PoolKey), UpstreamError> {
         let first = if pods.len() > 1 { fastrand::usize(..pods.len()) } else { 0 };
         let mut failed = UpstreamError::Connect("no endpoint".into());
         for pod in pods.iter().cycle().skip(first).take(pods.len().min(PODS_TRIED)) {
-            let key = match protocol {
-                AppProtocol::H2c if !self.upgrade => PoolKey::PodH2(*pod),
-                AppProtocol::H2c | AppProtocol::Http1 => PoolKey::Pod(*pod),
+            let key = match (tls, protocol) {
+                (Some(tls), protocol) => PoolKey::PodTls(*pod, protocol, tls.identity),
+                (None, AppProtocol::H2c) if !self.upgrade => PoolKey::PodH2(*pod),
+                (None, AppProtocol::H2c | AppProtocol::Http1) => PoolKey::Pod(*pod),
             };
-            let idle = if pooled { self.worker.pool.take(&key) } else { None };
-            match idle {
-                Some(connection) => return Ok((connection, key)),
-                None => match Box::pin(self.worker.dial_pod(*pod, &key)).await {
-                    Ok(connection) => return Ok((connection, key)),
-                    Err(error) => failed = error,
-                },
+            // What an idle connection in TLS speaks was agreed for requests that are not upgraded.
+            let idle = if pooled && !(self.upgrade && tls.is_some()) { self.worker.pool.take(&key) } else { None };
+            if let Some(connection) = idle {
+                return Ok((connection, key));
+            }
+            let dialled = match tls {
+                Some(tls) => Box::pin(self.worker.dial_pod_tls(*pod, &key, (tls, protocol), self.upgrade)).await,
+                None => Box::pin(self.worker.dial_pod(*pod, &key)).await,
+            };
+            match dialled {
+                Ok(connection) => return Ok((connection, key)),
+                Err(error) => failed = error,
             }
         }
         Err(failed)

@@ -13,6 +13,7 @@
 
 mod admin;
 mod body;
+mod client_auth;
 mod connect;
 mod connection;
 mod dns;
@@ -25,6 +26,7 @@ pub mod logging;
 mod metrics;
 mod model;
 mod options;
+mod pod_tls;
 mod pool;
 mod request;
 mod server;
@@ -35,6 +37,7 @@ mod state;
 mod tls;
 mod tunnel;
 mod usage;
+mod verify;
 mod worker;
 
 pub use options::{ConnectTo, Options};

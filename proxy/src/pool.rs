@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use foldhash::fast::RandomState;
 use hyper::client::conn::{http1, http2};
 use parking_lot::Mutex;
-use policy::Origin;
+use policy::config::AppProtocol;
+use policy::{Origin, TlsIdentity};
 use smallvec::SmallVec;
 
 use crate::body::RequestBody;
@@ -29,6 +30,8 @@ pub(crate) enum PoolKey {
     Pod(SocketAddr),
     /// A pod, in HTTP/2 with prior knowledge.
     PodH2(SocketAddr),
+    /// A pod, in TLS that is verified in one way, for what its Service says it speaks.
+    PodTls(SocketAddr, AppProtocol, TlsIdentity),
     /// A provider.
     Provider(Arc<Origin>),
 }

@@ -19,7 +19,7 @@ use crate::dns::Dns;
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::state::State;
-use crate::tls::{self, ClientTls};
+use crate::tls::{self, Acceptor, ClientTls};
 use crate::worker::{Command, Worker};
 
 /// Connections that may wait to be accepted.
@@ -195,7 +195,7 @@ impl Server {
     fn open(&self, port: u16) -> Result<(), ApplyError> {
         let address = SocketAddr::new(self.options.bind, port);
         let failed = |source| ApplyError::Port { port, bind: address.ip(), source };
-        let tls = tls::acceptor(port, Arc::clone(&self.state), Arc::clone(&self.ticketer)).map_err(|e| ApplyError::start("TLS", e))?;
+        let tls = Acceptor::new(port, Arc::clone(&self.state), Arc::clone(&self.ticketer)).map_err(|e| ApplyError::start("TLS", e))?;
         // Shared ports would let a second proxy on the same address take half of the connections: ask for it alone first.
         let alone = bind(address, false).map_err(failed)?;
         let sockets = match self.workers.len() {

@@ -7,10 +7,11 @@ use std::time::Instant;
 
 use policy::config::{Backend, Credential, Secret};
 use policy::{Applied, Config, Table, Token};
+use rustls::ServerConfig;
 use rustls::sign::CertifiedKey;
 
 use crate::server::ApplyError;
-use crate::tls;
+use crate::{client_auth, tls};
 
 /// One generation of configuration, prepared.
 #[derive(Debug, Default)]
@@ -18,7 +19,9 @@ pub(crate) struct State {
     pub(crate) table: Table,
     /// By listener name.
     pub(crate) certificates: Arc<HashMap<Arc<str>, Vec<Certificate>>>,
-    /// Certificates that listeners name and that cannot be used.
+    /// TLS settings of listeners that ask clients for a certificate, by name. One that asks and is not here lets nobody in.
+    pub(crate) client_auth: Arc<HashMap<Arc<str>, Arc<ServerConfig>>>,
+    /// Certificates and authorities that listeners name and that cannot be used.
     pub(crate) unusable: usize,
     /// When each backend's present credential came into force.
     pub(crate) credentials: Arc<HashMap<String, Loaded>>,
@@ -45,15 +48,16 @@ impl State {
     pub(crate) fn after(&self, applied: Applied, config: &Config, now: Instant) -> (Self, Vec<ApplyError>) {
         let mut failed: Vec<ApplyError> = applied.refused.into_iter().map(ApplyError::from).collect();
         let refused = failed.len();
-        let (certificates, unusable) = match applied.listeners {
+        let (certificates, client_auth, unusable) = match applied.listeners {
             true => {
-                let certificates = Arc::new(self.certificates(&applied.table, &mut failed));
-                (certificates, failed.len() - refused)
+                let certificates = self.certificates(&applied.table, &mut failed);
+                let client_auth = mutual(&applied.table, &certificates, &mut failed);
+                (Arc::new(certificates), Arc::new(client_auth), failed.len() - refused)
             }
-            false => (Arc::clone(&self.certificates), self.unusable),
+            false => (Arc::clone(&self.certificates), Arc::clone(&self.client_auth), self.unusable),
         };
         let credentials = self.credentials(&applied.backends, config, now);
-        (Self { table: applied.table, certificates, unusable, credentials }, failed)
+        (Self { table: applied.table, certificates, client_auth, unusable, credentials }, failed)
     }
 
     fn certificates(&self, table: &Table, failed: &mut Vec<ApplyError>) -> HashMap<Arc<str>, Vec<Certificate>> {
@@ -94,6 +98,23 @@ impl State {
         }
         credentials
     }
+}
+
+fn mutual(
+    table: &Table,
+    certificates: &HashMap<Arc<str>, Vec<Certificate>>,
+    failed: &mut Vec<ApplyError>,
+) -> HashMap<Arc<str>, Arc<ServerConfig>> {
+    let mut configs = HashMap::new();
+    for listener in table.ports().flat_map(|(_, port)| port.listeners()) {
+        let Some(auth) = &listener.client_auth else { continue };
+        let keys = certificates.get(&listener.name).into_iter().flatten().map(|certificate| Arc::clone(&certificate.key));
+        match client_auth::config(auth, keys.collect()) {
+            Ok(config) => drop(configs.insert(Arc::clone(&listener.name), config)),
+            Err(problem) => failed.push(ApplyError::Certificate { listener: listener.name.to_string(), problem }),
+        }
+    }
+    configs
 }
 
 /// The gateway's own token for a backend.

@@ -1,5 +1,6 @@
-//! TLS on both sides: certificates by SNI towards clients, verification towards providers.
+//! TLS on both sides: certificates by SNI towards clients, verification towards providers and pods.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,12 +12,19 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ProducesTickets, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
 
-use tokio_rustls::TlsAcceptor;
+use crate::pod_tls::PodConfigs;
+use crate::state::State;
 
-use crate::state::{Certificate, State};
+/// Protocols, as ALPN has them.
+pub(crate) const HTTP: &[&[u8]] = &[b"h2", b"http/1.1"];
+pub(crate) const HTTP1: &[&[u8]] = &[b"http/1.1"];
+pub(crate) const HTTP2: &[&[u8]] = &[b"h2"];
 
-fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
@@ -32,18 +40,74 @@ pub(crate) fn certified_key(chain: &str, key: &Token) -> Result<Arc<CertifiedKey
     certified.map(Arc::new).map_err(|e| format!("tls.crt and tls.key cannot be used together: {e}"))
 }
 
+/// Authorities of a PEM bundle; those that cannot be understood are not trusted.
+pub(crate) fn roots_of(pem: &str) -> Result<RootCertStore, String> {
+    let certificates = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(certificates.map_err(|_| "the authorities are not PEM certificates".to_owned())?);
+    match roots.is_empty() {
+        true => Err("none of the authorities can be used".to_owned()),
+        false => Ok(roots),
+    }
+}
+
 /// Issues and takes back session tickets, for all ports and workers: a client resumes wherever it comes in.
 pub(crate) fn ticketer() -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
     rustls::crypto::aws_lc_rs::Ticketer::new()
 }
 
-/// The TLS settings of a listening port. Certificates come from the state of the moment, so that a new one needs no new listener.
-pub(crate) fn acceptor(port: u16, state: Arc<ArcSwap<State>>, ticketer: Arc<dyn ProducesTickets>) -> Result<TlsAcceptor, rustls::Error> {
-    let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
-    let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(BySni { port, state }));
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    config.ticketer = ticketer;
-    Ok(TlsAcceptor::from(Arc::new(config)))
+/// Takes a port's TLS connections in.
+#[derive(Clone)]
+pub(crate) struct Acceptor {
+    port: u16,
+    state: Arc<ArcSwap<State>>,
+    /// For listeners that ask no client for a certificate.
+    open: Arc<ServerConfig>,
+}
+
+impl Acceptor {
+    /// Certificates come from the state of the moment, so that a new one needs no new port.
+    pub(crate) fn new(port: u16, state: Arc<ArcSwap<State>>, ticketer: Arc<dyn ProducesTickets>) -> Result<Self, rustls::Error> {
+        let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+        let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(BySni { port, state: Arc::clone(&state) }));
+        config.alpn_protocols = protocols(HTTP);
+        config.ticketer = ticketer;
+        Ok(Self { port, state, open: Arc::new(config) })
+    }
+
+    /// The handshake, under the terms of the listener that the client's SNI selects.
+    pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> io::Result<TlsStream<S>> {
+        let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+        let config = self.terms(start.client_hello())?;
+        start.into_stream(config).await
+    }
+
+    /// A listener whose terms cannot be met lets nobody in.
+    fn terms(&self, hello: ClientHello<'_>) -> io::Result<Arc<ServerConfig>> {
+        let state = self.state.load();
+        let host = normalize_host(hello.server_name().unwrap_or_default());
+        let listener = state.table.port(self.port).and_then(|port| port.listener(&host));
+        match listener.filter(|listener| listener.client_auth.is_some()) {
+            None => Ok(Arc::clone(&self.open)),
+            Some(listener) => {
+                let config = state.client_auth.get(&listener.name).cloned();
+                config.ok_or_else(|| io::Error::other("the listener's clients cannot be verified"))
+            }
+        }
+    }
+}
+
+pub(crate) fn protocols(alpn: &[&[u8]]) -> Vec<Vec<u8>> {
+    alpn.iter().map(|protocol| protocol.to_vec()).collect()
+}
+
+/// The first key that the client can check, else the first of all.
+pub(crate) fn fitting<'k>(
+    keys: impl Iterator<Item = &'k Arc<CertifiedKey>> + Clone,
+    hello: &ClientHello<'_>,
+) -> Option<&'k Arc<CertifiedKey>> {
+    let fits = |key: &&'k Arc<CertifiedKey>| key.key.choose_scheme(hello.signature_schemes()).is_some();
+    keys.clone().find(fits).or_else(|| keys.clone().next())
 }
 
 /// Chooses the certificate of the listener that the client's SNI selects.
@@ -64,18 +128,19 @@ impl ResolvesServerCert for BySni {
         let host = normalize_host(hello.server_name().unwrap_or_default());
         let listener = state.table.port(self.port)?.listener(&host)?;
         let keys = state.certificates.get(&listener.name)?;
-        let fits = |certificate: &&Certificate| certificate.key.key.choose_scheme(hello.signature_schemes()).is_some();
-        keys.iter().find(fits).or(keys.first()).map(|certificate| Arc::clone(&certificate.key))
+        fitting(keys.iter().map(|certificate| &certificate.key), &hello).cloned()
     }
 }
 
-/// TLS settings towards providers.
+/// TLS settings towards providers and pods.
 #[derive(Clone, Debug)]
 pub(crate) struct ClientTls {
     /// Offers HTTP/2 and HTTP/1.1.
     pub(crate) any: Arc<ClientConfig>,
     /// Offers HTTP/1.1 only: a connection that will be upgraded.
     pub(crate) http1: Arc<ClientConfig>,
+    /// Towards pods.
+    pub(crate) pods: Arc<PodConfigs>,
 }
 
 impl ClientTls {
@@ -90,12 +155,13 @@ impl ClientTls {
         for path in extra {
             trust(&mut roots, path)?;
         }
+        let roots = Arc::new(roots);
         let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(|e| e.to_string())?;
-        let mut any = builder.with_root_certificates(roots).with_no_client_auth();
-        any.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let mut any = builder.with_root_certificates(Arc::clone(&roots)).with_no_client_auth();
+        any.alpn_protocols = protocols(HTTP);
         let mut http1 = any.clone();
-        http1.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { any: Arc::new(any), http1: Arc::new(http1) })
+        http1.alpn_protocols = protocols(HTTP1);
+        Ok(Self { any: Arc::new(any), http1: Arc::new(http1), pods: Arc::new(PodConfigs::new(roots)) })
     }
 }
 
@@ -105,7 +171,7 @@ pub(crate) fn control_plane(ca: &Path) -> Result<ClientConfig, String> {
     trust(&mut roots, ca)?;
     let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(|e| e.to_string())?;
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.alpn_protocols = protocols(HTTP2);
     Ok(config)
 }
 

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
-use tokio_rustls::TlsAcceptor;
 
 use crate::connection::Listening;
 use crate::dns::Dns;
@@ -14,7 +13,7 @@ use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::pool::Pool;
 use crate::state::State;
-use crate::tls::ClientTls;
+use crate::tls::{Acceptor, ClientTls};
 
 /// Shared by all requests of one thread.
 pub(crate) struct Worker {
@@ -29,7 +28,7 @@ pub(crate) struct Worker {
 /// What the control thread tells a worker.
 pub(crate) enum Command {
     /// Accept on this socket.
-    Listen { port: u16, socket: TcpListener, tls: TlsAcceptor },
+    Listen { port: u16, socket: TcpListener, tls: Acceptor },
     /// Stop accepting on this port, say so, and let its connections finish.
     Close { port: u16, closed: std::sync::mpsc::Sender<()> },
     /// Stop accepting anywhere, let everything finish, end.

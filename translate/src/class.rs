@@ -87,15 +87,20 @@ fn judge(index: &Index<'_>, class: &GatewayClass) -> Class {
 }
 
 /// The features served, as the conformance suite names them (`sigs.k8s.io/gateway-api/pkg/features`, 1.7.0), sorted. What is not here
-/// is not served yet: BackendTLSPolicy, client certificates, TLSRoute, TCPRoute and UDPRoute. 421 on misdirected requests is served by the
-/// proxy, and is claimed once the suite has tested it.
+/// is not served yet: TLSRoute, TCPRoute and UDPRoute.
 pub(crate) const SUPPORTED_FEATURES: &[&str] = &[
+    "BackendTLSPolicy",
+    "BackendTLSPolicySANValidation",
     "GRPCRoute",
     "GRPCRouteNamedRouteRule",
     "GRPCRouteRequestHeaderModifier",
     "Gateway",
     "GatewayAddressEmpty",
+    "GatewayBackendClientCertificate",
+    "GatewayFrontendClientCertificateValidation",
+    "GatewayFrontendClientCertificateValidationInsecureFallback",
     "GatewayHTTPListenerIsolation",
+    "GatewayHTTPSListenerDetectMisdirectedRequests",
     "GatewayInfrastructure",
     "GatewayPort8080",
     "GatewayRouteHostnameIntersectionPrecedence",

@@ -5,6 +5,7 @@ mod address;
 mod allowed;
 mod certificate;
 mod conflict;
+mod frontend;
 mod listener;
 mod set;
 
@@ -15,7 +16,7 @@ use gateway_api::experimental::gateways as api;
 use policy::{Hostname, config};
 
 use crate::class::{Classes, Owner};
-use crate::finding::{About, Aspect, Finding, Findings, Problem, UNSUPPORTED_VALUE};
+use crate::finding::{About, Aspect, Finding, Findings, Problem};
 use crate::index::Index;
 use crate::infra::{self, Infra};
 use crate::parameters::{self, INVALID_PARAMETERS};
@@ -60,6 +61,12 @@ pub(crate) struct Gateway {
     pub(crate) unusable: Option<String>,
     /// It is being deleted: nothing is to be made for it again.
     pub(crate) is_ending: bool,
+    /// Shown to backends that ask for one, by resource name.
+    pub(crate) client_certificate: Option<(String, config::Secret)>,
+    /// Whether it refers to anything beside what its listeners do.
+    pub(crate) has_refs: bool,
+    /// Whether it lets in clients that should prove who they are and do not.
+    pub(crate) is_insecure: bool,
 }
 
 impl Judged {
@@ -167,10 +174,12 @@ fn judge_ours(index: &Index<'_>, key: &ObjectKey, gateway: &api::Gateway) -> Gat
     let spec = &gateway.spec;
     let mut findings = own_findings(index, key, spec);
     let admitted = allowed::AllowedNamespaces::of_sets(spec, &mut findings);
-    let mut listeners: Vec<Listener> = listener::judge_all(index, &Holder::Gateway(key.clone()), spec, &spec.listeners);
+    let mut listeners: Vec<Listener> = listener::judge_all(index, (key, spec), &Holder::Gateway(key.clone()), &spec.listeners);
     let own = listeners.len();
     let sets = set::merge(index, key, spec, &admitted, &mut listeners);
     conflict::mark(&mut listeners);
+    let reference = spec.tls.as_ref().and_then(|tls| tls.backend.as_ref()?.client_certificate_ref.as_ref());
+    let client_certificate = reference.and_then(|reference| certificate::of_client(index, key, reference, &mut findings));
     Gateway {
         generation: gateway.metadata.generation,
         listeners,
@@ -181,6 +190,9 @@ fn judge_ours(index: &Index<'_>, key: &ObjectKey, gateway: &api::Gateway) -> Gat
         addresses: None,
         unusable: None,
         is_ending: gateway.metadata.deletion_timestamp.is_some(),
+        client_certificate,
+        has_refs: reference.is_some(),
+        is_insecure: frontend::is_insecure(spec),
     }
 }
 
@@ -221,10 +233,6 @@ fn own_findings(index: &Index<'_>, gateway: &ObjectKey, spec: &api::GatewaySpec)
     let mut findings = Findings::default();
     findings.extend(parameters_of(index, gateway, spec).and_then(Result::err));
     findings.extend(address::findings(spec));
-    if spec.tls.as_ref().is_some_and(|tls| tls.backend.is_some()) {
-        let message = "client certificates towards backends are not served yet: spec.tls.backend has no effect";
-        findings.push(Finding::warning("spec.tls.backend", UNSUPPORTED_VALUE, message));
-    }
     findings
 }
 

@@ -8,7 +8,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 
 use crate::grant::{self, Referent, Referrer};
 use crate::objects::{Dep, Objects};
-use crate::{Kind, ListenerSet, ObjectKey};
+use crate::{BackendTlsPolicy, Kind, ListenerSet, ObjectKey};
 
 /// The label that the API server puts on every Namespace.
 const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
@@ -54,6 +54,18 @@ impl<'s> Index<'s> {
     pub(crate) fn slices(&self, service: &ObjectKey) -> Vec<&'s EndpointSlice> {
         self.note(Kind::EndpointSlice, service);
         self.objects.slices(service)
+    }
+
+    /// The policies that target a Service.
+    pub(crate) fn policies(&self, service: &ObjectKey) -> Vec<&'s BackendTlsPolicy> {
+        self.note(Kind::Service, service);
+        self.objects.policies(service)
+    }
+
+    /// What a ConfigMap holds of certificates of authorities.
+    pub(crate) fn authority(&self, key: &ObjectKey) -> Option<&'s String> {
+        self.note(Kind::ConfigMap, key);
+        self.objects.authorities.get(key).map(|text| &**text)
     }
 
     pub(crate) fn secret(&self, key: &ObjectKey) -> Option<&'s Secret> {

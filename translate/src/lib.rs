@@ -3,6 +3,7 @@
 //! ```text
 //! Objects ─► class ─┬─► gateway::judge   listeners, also of ListenerSets: valid, conflicting, allowed kinds and namespaces
 //!    (Index)        ├─► upstream::judge  provider, address, credential
+//!                   ├─► backend_tls      which Services are spoken to in TLS, and how they are verified
 //!                   └─► route::compile   rules, with every reference resolved
 //!                         └─► attach     parentRefs × listeners ─► roster (conflicts, counts) ─┬─► serving ─► Config per Gateway
 //!                                                                  supply (backends) ─────────┘
@@ -16,6 +17,8 @@
 //! or reads a clock or the environment; nothing fails but the reading of a [`Route`] that no version of the API allows.
 
 mod attach;
+mod authority;
+mod backend_tls;
 mod claims;
 mod class;
 mod finding;
@@ -38,6 +41,7 @@ mod translator;
 mod update;
 mod upstream;
 
+pub use backend_tls::BackendTlsPolicy;
 pub use finding::Problem;
 pub use gateway::GatewayAddress;
 pub use infra::{Infra, InfraObject, InfraSettings};
@@ -47,8 +51,8 @@ pub use model::{ListenerSet, ParentRef, Route};
 pub use object::{Kind, Object};
 pub use snapshot::{ClusterSettings, ObjectKey, Proxies, Settings, Snapshot, Translation};
 pub use status::{
-    GatewayClassStatus, GatewayStatus, GlooReport, GlooState, ListenerSetStatus, ListenerStatus, RouteGroupKind, RouteParentStatus,
-    RouteStatus, Statuses, SupportedFeature, UpstreamStatus,
+    GatewayClassStatus, GatewayStatus, GlooReport, GlooState, ListenerSetStatus, ListenerStatus, PolicyAncestorStatus, PolicyStatus,
+    RouteGroupKind, RouteParentStatus, RouteStatus, Statuses, SupportedFeature, UpstreamStatus,
 };
 pub use translator::Translator;
 pub use update::{ConfigChange, Status, Update};

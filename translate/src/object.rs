@@ -5,10 +5,10 @@ use std::sync::Arc;
 use gateway_api::experimental::gatewayclasses::GatewayClass;
 use gateway_api::experimental::gateways::Gateway;
 use gateway_api::experimental::referencegrants::ReferenceGrant;
-use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
-use crate::{ListenerSet, ObjectKey, Route};
+use crate::{BackendTlsPolicy, ListenerSet, ObjectKey, Route};
 
 /// A kind that is translated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,6 +26,8 @@ pub enum Kind {
     Secret,
     Upstream,
     GatewayParameters,
+    BackendTlsPolicy,
+    ConfigMap,
 }
 
 impl Kind {
@@ -44,6 +46,8 @@ impl Kind {
             Self::Secret => "Secret",
             Self::Upstream => "Upstream",
             Self::GatewayParameters => "GatewayParameters",
+            Self::BackendTlsPolicy => "BackendTLSPolicy",
+            Self::ConfigMap => "ConfigMap",
         }
     }
 }
@@ -63,6 +67,9 @@ pub enum Object {
     Secret(Arc<Secret>),
     Upstream(Arc<crds::Upstream>),
     GatewayParameters(Arc<crds::GatewayParameters>),
+    BackendTlsPolicy(Arc<BackendTlsPolicy>),
+    /// Only its `ca.crt` is kept.
+    ConfigMap(Arc<ConfigMap>),
 }
 
 impl Object {
@@ -81,6 +88,8 @@ impl Object {
             Self::Secret(one) => (Kind::Secret, ObjectKey::of(&one.metadata)),
             Self::Upstream(one) => (Kind::Upstream, ObjectKey::of(&one.metadata)),
             Self::GatewayParameters(one) => (Kind::GatewayParameters, ObjectKey::of(&one.metadata)),
+            Self::BackendTlsPolicy(one) => (Kind::BackendTlsPolicy, ObjectKey::of(&one.metadata)),
+            Self::ConfigMap(one) => (Kind::ConfigMap, ObjectKey::of(&one.metadata)),
         }
     }
 }

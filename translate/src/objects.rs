@@ -10,13 +10,13 @@ use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
 use crate::model::RouteId;
-use crate::{Kind, ListenerSet, Object, ObjectKey, Route};
+use crate::{BackendTlsPolicy, Kind, ListenerSet, Object, ObjectKey, Route, authority};
 
 /// The label that ties an EndpointSlice to its Service.
 const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 
 /// Something that a judgement can look at. An EndpointSlice stands under its Service, a ReferenceGrant under its namespace alone, and
-/// cluster-scoped kinds have no namespace.
+/// cluster-scoped kinds have no namespace. A BackendTLSPolicy stands for itself; to all others it is a part of its Services.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Dep(pub(crate) Kind, pub(crate) ObjectKey);
 
@@ -43,12 +43,17 @@ pub(crate) struct Objects {
     pub(crate) namespaces: BTreeMap<ObjectKey, Arc<Namespace>>,
     pub(crate) services: BTreeMap<ObjectKey, Arc<Service>>,
     pub(crate) secrets: BTreeMap<ObjectKey, Arc<Secret>>,
+    pub(crate) policies: BTreeMap<ObjectKey, Arc<BackendTlsPolicy>>,
+    /// What ConfigMaps hold of certificates of authorities.
+    pub(crate) authorities: BTreeMap<ObjectKey, Arc<String>>,
     grants: BTreeMap<ObjectKey, Arc<ReferenceGrant>>,
     slices: BTreeMap<ObjectKey, Arc<EndpointSlice>>,
     /// Names of slices, by the Service that they are of.
     slices_of: BTreeMap<ObjectKey, BTreeSet<String>>,
     /// ListenerSets, by the Gateway that they refer to.
     sets_of: BTreeMap<ObjectKey, BTreeSet<ObjectKey>>,
+    /// Names of BackendTLSPolicies, by each Service that they target.
+    policies_of: BTreeMap<ObjectKey, BTreeSet<String>>,
 }
 
 impl Objects {
@@ -68,8 +73,13 @@ impl Objects {
                 self.routes.insert(one.id(), one);
                 true
             }
+            Object::ConfigMap(one) => match authority::of_config_map(&one) {
+                Some(text) => replace(&mut self.authorities, &key, Arc::new(text.clone())),
+                None => self.authorities.remove(&key).is_some(),
+            },
             Object::EndpointSlice(one) => return self.set_slice(&key, one),
             Object::ListenerSet(one) => return self.set_listener_set(&key, one),
+            Object::BackendTlsPolicy(one) => return self.set_policy(&key, one),
         };
         if changed { vec![dep(kind, key)] } else { Vec::new() }
     }
@@ -86,8 +96,10 @@ impl Objects {
             Kind::Secret => self.secrets.remove(key).is_some(),
             Kind::Upstream => self.upstreams.remove(key).is_some(),
             Kind::GatewayParameters => self.parameters.remove(key).is_some(),
+            Kind::ConfigMap => self.authorities.remove(key).is_some(),
             Kind::EndpointSlice => return self.remove_slice(key).into_iter().collect(),
             Kind::ListenerSet => return self.remove_listener_set(key),
+            Kind::BackendTlsPolicy => return self.remove_policy(key),
         };
         if was_there { vec![dep(kind, key.clone())] } else { Vec::new() }
     }
@@ -106,6 +118,8 @@ impl Objects {
             Kind::Upstream => self.upstreams.len(),
             Kind::GatewayParameters => self.parameters.len(),
             Kind::EndpointSlice => self.slices.len(),
+            Kind::BackendTlsPolicy => self.policies.len(),
+            Kind::ConfigMap => self.authorities.len(),
         }
     }
 
@@ -118,6 +132,16 @@ impl Objects {
     /// The ListenerSets that refer to a Gateway.
     pub(crate) fn sets_of<'o>(&'o self, gateway: &ObjectKey) -> impl Iterator<Item = &'o ObjectKey> + use<'o> {
         self.sets_of.get(gateway).into_iter().flatten()
+    }
+
+    /// The policies that target a Service.
+    pub(crate) fn policies(&self, service: &ObjectKey) -> Vec<&BackendTlsPolicy> {
+        self.policies_of(service).filter_map(|key| self.policies.get(&key)).map(|policy| &**policy).collect()
+    }
+
+    /// The keys of the policies that target a Service.
+    pub(crate) fn policies_of(&self, service: &ObjectKey) -> impl Iterator<Item = ObjectKey> {
+        self.policies_of.get(service).into_iter().flatten().map(move |name| ObjectKey::new(&service.namespace, name))
     }
 
     /// The grants of a namespace.
@@ -166,6 +190,35 @@ impl Objects {
         }
         let own = Dep(Kind::ListenerSet, key.clone());
         [own].into_iter().chain(gateway.map(|gateway| Dep(Kind::Gateway, gateway))).collect()
+    }
+
+    /// A policy may target other Services than before.
+    fn set_policy(&mut self, key: &ObjectKey, policy: Arc<BackendTlsPolicy>) -> Vec<Dep> {
+        if self.policies.get(key) == Some(&policy) {
+            return Vec::new();
+        }
+        let mut deps = self.remove_policy(key);
+        for service in policy.services() {
+            self.policies_of.entry(service.clone()).or_default().insert(key.name.clone());
+            deps.push(Dep(Kind::Service, service));
+        }
+        self.policies.insert(key.clone(), policy);
+        deps.push(Dep(Kind::BackendTlsPolicy, key.clone()));
+        deps
+    }
+
+    fn remove_policy(&mut self, key: &ObjectKey) -> Vec<Dep> {
+        let Some(policy) = self.policies.remove(key) else { return Vec::new() };
+        let services = policy.services();
+        for service in &services {
+            if let Some(names) = self.policies_of.get_mut(service) {
+                names.remove(&key.name);
+                if names.is_empty() {
+                    self.policies_of.remove(service);
+                }
+            }
+        }
+        services.into_iter().map(|service| Dep(Kind::Service, service)).chain([Dep(Kind::BackendTlsPolicy, key.clone())]).collect()
     }
 
     fn remove_slice(&mut self, key: &ObjectKey) -> Option<Dep> {

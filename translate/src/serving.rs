@@ -5,16 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use policy::Config;
-use policy::config::{Attachment, Listener, Protocol, Rule, Secret};
+use policy::config::{Attachment, Backend, Listener, Protocol, Rule, Secret};
 use policy::wire::{Named, Resource};
 
-use crate::ConfigChange;
 use crate::attach::Served;
 use crate::gateway::{self, Gateway};
 use crate::model::RouteId;
-use crate::route::CompiledRoute;
+use crate::route::{CompiledRoute, service};
 use crate::status::digest;
 use crate::supply::{Bundle, Supply};
+use crate::{ConfigChange, ObjectKey};
 
 #[derive(Default)]
 pub(crate) struct Serving {
@@ -24,12 +24,16 @@ pub(crate) struct Serving {
     told: bool,
     /// Of listeners and certificates.
     digest: String,
+    /// Of the Gateway, by resource name.
+    client_certificate: Option<String>,
     /// Names of listeners that take rules, and of what listeners brought with them.
     open: BTreeSet<String>,
     listening: BTreeSet<String>,
     rules: BTreeMap<RouteId, BTreeSet<String>>,
     /// Backends, each with the number of times that rules refer to it.
     uses: BTreeMap<String, usize>,
+    /// Backends that rules began or ceased to refer to.
+    moved: BTreeSet<String>,
     unsettled: BTreeSet<String>,
     bundles: BTreeMap<String, Bundle>,
     /// Endpoints and tokens by name on the wire, each with the number of backends that refer to it.
@@ -43,6 +47,22 @@ impl Serving {
 
     pub(crate) fn digest(&self) -> &String {
         &self.digest
+    }
+
+    /// Services that its rules lead to.
+    pub(crate) fn services(&self) -> BTreeSet<ObjectKey> {
+        self.uses.keys().filter_map(|name| service::of_backend(name)).collect()
+    }
+
+    /// Whether its rules lead to a Service.
+    pub(crate) fn leads_to(&self, service: &ObjectKey) -> bool {
+        let prefix = service::backends(service);
+        self.uses.range(prefix.clone()..).next().is_some_and(|(name, _)| name.starts_with(&prefix))
+    }
+
+    /// Services that its rules lead to, or no longer, since the last call.
+    pub(crate) fn take_moved(&mut self) -> BTreeSet<ObjectKey> {
+        std::mem::take(&mut self.moved).iter().filter_map(|name| service::of_backend(name)).collect()
     }
 
     /// What differs from the last call.
@@ -75,6 +95,10 @@ impl Serving {
             }
             compiled(listener, protocol, &listener.certificates).into_iter().for_each(|one| add(&listener.name, Resource::Listener(one)));
         }
+        for (name, certificate) in &gateway.client_certificate {
+            add(name, Resource::Secret(Arc::new(certificate.clone())));
+        }
+        self.show(gateway.client_certificate.as_ref().map(|(name, _)| name));
         self.open = gateway.served().map(|(listener, _)| listener.name.clone()).collect();
         // After those that are served: a closed listener takes nobody's name.
         for (listener, protocol) in gateway.closed() {
@@ -86,6 +110,14 @@ impl Serving {
         }
         wanted.into_values().for_each(|named| self.put(named));
         self.digest = digest(&self.config);
+    }
+
+    /// Takes over the name of the certificate that is shown to backends.
+    fn show(&mut self, client_certificate: Option<&String>) {
+        if self.client_certificate.as_ref() != client_certificate {
+            self.client_certificate = client_certificate.cloned();
+            self.unsettled.extend(self.bundles.keys().cloned());
+        }
     }
 
     /// Takes over a route's rules, as far as its listeners are served; `None`: it has none here.
@@ -116,7 +148,7 @@ impl Serving {
         let mut names = std::mem::take(&mut self.unsettled);
         names.extend(changed.iter().filter(|name| self.uses.contains_key(*name)).cloned());
         for name in names {
-            let wanted = supply.get(&name).filter(|_| self.uses.contains_key(&name)).cloned();
+            let wanted = supply.get(&name).filter(|_| self.uses.contains_key(&name)).map(|bundle| self.dressed(bundle));
             self.set_bundle(name, wanted);
         }
     }
@@ -137,7 +169,11 @@ impl Serving {
     fn count(&mut self, backend: &str, more: bool) {
         self.unsettled.insert(backend.to_owned());
         let uses = self.uses.entry(backend.to_owned()).or_default();
-        *uses = if more { *uses + 1 } else { uses.saturating_sub(1) };
+        let before = *uses;
+        *uses = if more { before + 1 } else { before.saturating_sub(1) };
+        if before == 0 || *uses == 0 {
+            self.moved.insert(backend.to_owned());
+        }
         if *uses == 0 {
             self.uses.remove(backend);
         }
@@ -159,6 +195,18 @@ impl Serving {
             None => self.remove(&format!("{}/{name}", policy::wire::BACKEND)),
         }
         before.and_then(|before| before.below).into_iter().for_each(|below| self.unrefer(&below.xds_name()));
+    }
+
+    /// A backend as this Gateway sees it: the same for all but for the certificate that is shown to it.
+    fn dressed(&self, bundle: &Bundle) -> Bundle {
+        let mut bundle = bundle.clone();
+        if self.client_certificate.is_some()
+            && matches!(&*bundle.backend, Backend::Service { tls: Some(Ok(_)), .. })
+            && let Backend::Service { tls: Some(Ok(tls)), .. } = Arc::make_mut(&mut bundle.backend)
+        {
+            Arc::make_mut(tls).client_certificate.clone_from(&self.client_certificate);
+        }
+        bundle
     }
 
     fn refer(&mut self, below: Named) {
@@ -191,7 +239,7 @@ impl Serving {
 fn compiled(listener: &gateway::Listener, protocol: Protocol, certificates: &[(String, Secret)]) -> Option<Arc<Listener>> {
     let (port, hostname) = (u16::try_from(listener.port).ok()?, listener.hostname.clone().ok()?);
     let certificates = certificates.iter().map(|(name, _)| name.clone()).collect();
-    Some(Arc::new(Listener { port, protocol, hostname, certificates }))
+    Some(Arc::new(Listener { port, protocol, hostname, certificates, client_auth: listener.client_auth.clone() }))
 }
 
 fn backends(rule: &Rule) -> Vec<&str> {

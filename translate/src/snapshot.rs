@@ -7,12 +7,13 @@ use std::sync::Arc;
 use gateway_api::experimental::gatewayclasses::GatewayClass;
 use gateway_api::experimental::gateways::Gateway;
 use gateway_api::experimental::referencegrants::ReferenceGrant;
-use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use policy::Config;
 use serde::{Serialize, Serializer};
 
+use crate::backend_tls::BackendTlsPolicy;
 use crate::finding::Problem;
 use crate::infra::{Infra, InfraSettings};
 use crate::model::{ListenerSet, Route};
@@ -46,6 +47,10 @@ pub struct Snapshot {
     pub upstreams: Vec<Arc<crds::Upstream>>,
     /// How proxies are run.
     pub gateway_parameters: Vec<Arc<crds::GatewayParameters>>,
+    /// How pods are verified.
+    pub backend_tls_policies: Vec<Arc<BackendTlsPolicy>>,
+    /// ConfigMaps, for certificates of authorities.
+    pub config_maps: Vec<Arc<ConfigMap>>,
     /// What the data plane says, by Gateway.
     pub proxies: BTreeMap<ObjectKey, Proxies>,
 }
@@ -62,7 +67,9 @@ impl Snapshot {
         let backends = self.services.iter().cloned().map(Object::Service);
         let backends = backends.chain(self.endpoint_slices.iter().cloned().map(Object::EndpointSlice));
         let backends = backends.chain(self.upstreams.iter().cloned().map(Object::Upstream));
+        let backends = backends.chain(self.backend_tls_policies.iter().cloned().map(Object::BackendTlsPolicy));
         let secrets = self.secrets.iter().cloned().map(Object::Secret);
+        let secrets = secrets.chain(self.config_maps.iter().cloned().map(Object::ConfigMap));
         let grants = self.reference_grants.iter().cloned().map(Object::ReferenceGrant);
         cluster.chain(gateways).chain(routes).chain(backends).chain(secrets).chain(grants)
     }

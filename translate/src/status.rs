@@ -1,6 +1,7 @@
 //! What statuses say, in types of our own that serialize as the API's do. Conditions carry the generation that was judged and `now`; whoever
 //! writes them keeps the old time where nothing changed, and leaves what other controllers wrote alone.
 
+mod ancestor;
 mod gateway;
 mod listener_set;
 mod problem;
@@ -13,6 +14,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 
+pub(crate) use ancestor::policy_status;
+pub use ancestor::{PolicyAncestorStatus, PolicyStatus};
 pub(crate) use gateway::View;
 pub(crate) use problem::{of, of_gateway, of_route, of_set};
 pub(crate) use programmed::digest;
@@ -42,6 +45,9 @@ pub struct Statuses {
     pub grpc_routes: BTreeMap<ObjectKey, RouteStatus>,
     /// Upstreams.
     pub upstreams: BTreeMap<ObjectKey, UpstreamStatus>,
+    /// BackendTLSPolicies with an ancestor of ours.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub backend_tls_policies: BTreeMap<ObjectKey, PolicyStatus>,
 }
 
 /// `GatewayClass.status`.
@@ -65,7 +71,7 @@ pub struct SupportedFeature {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GatewayStatus {
-    /// `Accepted`, `Programmed`.
+    /// `Accepted`, `Programmed`; `ResolvedRefs` and `InsecureFrontendValidationMode` where there is something to say.
     pub conditions: Vec<Condition>,
     /// In a cluster: where it is reached.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -12,7 +12,7 @@ use crate::memo::Memo;
 use crate::objects::{Dep, Objects};
 use crate::route::service;
 use crate::upstream::Upstreams;
-use crate::{Kind, ObjectKey};
+use crate::{Kind, ObjectKey, backend_tls};
 
 /// Where a backend comes from.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,9 +93,11 @@ fn make(index: &Index<'_>, upstreams: &Upstreams, source: &Source) -> Option<Bun
     match source {
         Source::Service { key, port, protocol } => {
             let endpoints = service::endpoints_name(key, *port);
-            let found = service::endpoints(&index.slices(key), service::port(index.service(key)?, *port)?);
+            let port = service::port(index.service(key)?, *port)?;
+            let found = service::endpoints(&index.slices(key), port);
             let below = Named { name: endpoints.clone(), resource: Resource::Endpoints(Arc::new(found)) };
-            Some(Bundle { backend: Arc::new(Backend::Service { endpoints, protocol: *protocol }), below: Some(below) })
+            let tls = backend_tls::of_port(index, key, port);
+            Some(Bundle { backend: Arc::new(Backend::Service { endpoints, protocol: *protocol, tls }), below: Some(below) })
         }
         Source::Upstream(key) => {
             index.note(Kind::Upstream, key);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::attach::{Parent, Served, attach};
+use crate::backend_tls;
 use crate::class::Classes;
 use crate::finding::About;
 use crate::gateway::{self, Gateway, Judged, without_gateway};
@@ -34,6 +35,7 @@ pub struct Translator {
     upstreams: Upstreams,
     gateways: Memo<ObjectKey, Judged>,
     routes: Memo<RouteId, RouteState>,
+    policies: Memo<ObjectKey, backend_tls::Judged>,
     supply: Supply,
     /// By Gateway of ours.
     rosters: BTreeMap<ObjectKey, Roster>,
@@ -45,6 +47,8 @@ pub struct Translator {
     unsaid: BTreeSet<ObjectKey>,
     /// ListenerSets that changed, or are gone.
     stale_sets: BTreeSet<ObjectKey>,
+    /// BackendTLSPolicies whose status may differ.
+    unsaid_policies: BTreeSet<ObjectKey>,
     told: Told,
 }
 
@@ -65,12 +69,14 @@ impl Translator {
             upstreams: Memo::default(),
             gateways: Memo::default(),
             routes: Memo::default(),
+            policies: Memo::default(),
             supply: Supply::default(),
             rosters: BTreeMap::new(),
             placed: BTreeMap::new(),
             servings: BTreeMap::new(),
             unsaid: BTreeSet::new(),
             stale_sets: BTreeSet::new(),
+            unsaid_policies: BTreeSet::new(),
             told: Told::default(),
         }
     }
@@ -123,6 +129,8 @@ impl Translator {
         let changed = self.settle_conflicts(changed);
         changed.iter().for_each(|id| self.place(id));
         self.supply_backends();
+        self.judge_policies();
+        self.say_policies();
         let unsaid = std::mem::take(&mut self.unsaid);
         self.say_gateways(&unsaid);
         self.say_sets(&unsaid);
@@ -151,14 +159,16 @@ impl Translator {
             }
             Kind::Upstream => self.upstreams.touch(key.clone()),
             Kind::HttpRoute | Kind::GrpcRoute => self.routes.touch(RouteId::new(*kind, key)),
+            Kind::BackendTlsPolicy => self.policies.touch(key.clone()),
             Kind::GatewayParameters => {
                 self.stale_classes = true;
                 self.gateways.changed(dep);
             }
-            Kind::ReferenceGrant | Kind::Namespace | Kind::Service | Kind::EndpointSlice | Kind::Secret => {
+            Kind::ReferenceGrant | Kind::Namespace | Kind::Service | Kind::EndpointSlice | Kind::Secret | Kind::ConfigMap => {
                 self.upstreams.changed(dep);
                 self.gateways.changed(dep);
                 self.routes.changed(dep);
+                self.policies.changed(dep);
                 self.supply.changed(dep);
             }
         }
@@ -221,8 +231,10 @@ impl Translator {
             match now.and_then(Judged::ours).filter(|gateway| gateway.is_served()) {
                 Some(gateway) => self.servings.entry(key.clone()).or_default().listen(gateway),
                 None => {
-                    if self.servings.remove(&key).is_some() {
+                    if let Some(gone) = self.servings.remove(&key) {
                         self.told.config(&key, ConfigChange::Gone);
+                        let services = gone.services();
+                        self.unsaid_policies.extend(services.iter().flat_map(|service| self.objects.policies_of(service)));
                     }
                 }
             }
@@ -315,10 +327,39 @@ impl Translator {
     fn supply_backends(&mut self) {
         let changed = self.supply.refresh(&self.objects, &self.upstreams);
         for (gateway, serving) in &mut self.servings {
+            let moved = serving.take_moved();
+            self.unsaid_policies.extend(moved.iter().flat_map(|service| self.objects.policies_of(service)));
             serving.supply(&self.supply, &changed);
             if let Some(change) = serving.take_change() {
                 self.told.config(gateway, change);
             }
+        }
+    }
+
+    fn judge_policies(&mut self) {
+        for key in self.policies.take_stale() {
+            let made = self.objects.policies.get(&key).map(|policy| {
+                let index = Index::new(&self.objects);
+                (backend_tls::judge(&index, policy), index.seen())
+            });
+            self.policies.put(key.clone(), made);
+            self.unsaid_policies.insert(key);
+        }
+    }
+
+    /// A policy whose targets no Gateway of ours leads to is none of our business.
+    fn say_policies(&mut self) {
+        for key in std::mem::take(&mut self.unsaid_policies) {
+            let policy = self.policies.get(&key);
+            let leads = |serving: &Serving| policy.is_some_and(|policy| policy.services.iter().any(|service| serving.leads_to(service)));
+            let leading = self.servings.iter().filter(|(_, serving)| leads(*serving));
+            let gateways: Vec<&ObjectKey> = leading.map(|(gateway, _)| gateway).collect();
+            let policy = policy.filter(|_| !gateways.is_empty());
+            let status =
+                policy.map(|policy| Status::Policy(status::policy_status(policy, &gateways, &self.settings.controller_name, self.now)));
+            let problems = policy.map(|policy| status::of(about(Kind::BackendTlsPolicy, &key), &policy.findings)).unwrap_or_default();
+            self.told.status(Kind::BackendTlsPolicy, &key, status);
+            self.told.problems(Kind::BackendTlsPolicy, &key, problems);
         }
     }
 

@@ -6,7 +6,7 @@ use policy::wire::Named;
 
 use crate::finding::Problem;
 use crate::infra::Infra;
-use crate::status::{GatewayClassStatus, GatewayStatus, ListenerSetStatus, RouteStatus, Statuses, UpstreamStatus};
+use crate::status::{GatewayClassStatus, GatewayStatus, ListenerSetStatus, PolicyStatus, RouteStatus, Statuses, UpstreamStatus};
 use crate::{Kind, ObjectKey};
 
 /// What differs from the last translation.
@@ -46,6 +46,18 @@ pub enum Status {
     ListenerSet(ListenerSetStatus),
     Route(RouteStatus),
     Upstream(UpstreamStatus),
+    Policy(PolicyStatus),
+}
+
+impl Status {
+    /// What an object says that lost its last parent or ancestor of ours. `None`: a kind that has none.
+    fn nothing(kind: Kind) -> Option<Self> {
+        match kind {
+            Kind::HttpRoute | Kind::GrpcRoute => Some(Self::Route(RouteStatus::default())),
+            Kind::BackendTlsPolicy => Some(Self::Policy(PolicyStatus::default())),
+            _ => None,
+        }
+    }
 }
 
 /// Kind and key of an object.
@@ -74,8 +86,7 @@ impl Told {
     pub(crate) fn status(&mut self, kind: Kind, key: &ObjectKey, status: Option<Status>) {
         if replace(&mut self.statuses, (kind, key.clone()), status.clone()) {
             // A route that lost its last parent of ours says so; one that is gone does not, and whoever writes knows which it is.
-            let route = matches!(kind, Kind::HttpRoute | Kind::GrpcRoute);
-            let status = status.or_else(|| route.then(|| Status::Route(RouteStatus::default())));
+            let status = status.or_else(|| Status::nothing(kind));
             self.update.statuses.push((kind, key.clone(), status));
         }
     }
@@ -116,6 +127,7 @@ impl Told {
                 Status::Route(status) if *kind == Kind::HttpRoute => drop(all.http_routes.insert(key, status)),
                 Status::Route(status) => drop(all.grpc_routes.insert(key, status)),
                 Status::Upstream(status) => drop(all.upstreams.insert(key, status)),
+                Status::Policy(status) => drop(all.backend_tls_policies.insert(key, status)),
             }
         }
         all

@@ -95,6 +95,8 @@ fn shuffle_all(snapshot: &mut Snapshot, seed: u64) {
         secrets,
         upstreams,
         gateway_parameters,
+        backend_tls_policies,
+        config_maps,
         proxies: _,
     } = snapshot;
     shuffle(gateway_classes, seed);
@@ -109,6 +111,8 @@ fn shuffle_all(snapshot: &mut Snapshot, seed: u64) {
     shuffle(secrets, seed);
     shuffle(upstreams, seed);
     shuffle(gateway_parameters, seed);
+    shuffle(backend_tls_policies, seed);
+    shuffle(config_maps, seed);
 }
 
 /// Fisher and Yates, with Knuth's linear congruence (MMIX) for the draws.
@@ -188,10 +192,11 @@ impl Heard {
                 Kind::ListenerSet => "listenerSets",
                 Kind::HttpRoute => "httpRoutes",
                 Kind::GrpcRoute => "grpcRoutes",
+                Kind::BackendTlsPolicy => "backendTlsPolicies",
                 _ => "upstreams",
             };
-            let empty = Status::Route(translate::RouteStatus::default());
-            match status.filter(|status| *status != empty) {
+            let empty = [Status::Route(translate::RouteStatus::default()), Status::Policy(translate::PolicyStatus::default())];
+            match status.filter(|status| !empty.contains(status)) {
                 Some(status) => drop(self.statuses.insert((list, key), status)),
                 None => drop(self.statuses.remove(&(list, key))),
             }
@@ -208,6 +213,7 @@ impl Heard {
                 Status::ListenerSet(status) => (key.to_string(), serde_json::to_value(status)),
                 Status::Route(status) => (key.to_string(), serde_json::to_value(status)),
                 Status::Upstream(status) => (key.to_string(), serde_json::to_value(status)),
+                Status::Policy(status) => (key.to_string(), serde_json::to_value(status)),
             };
             all[list][name] = status.unwrap();
         }
@@ -298,6 +304,8 @@ fn add(snapshot: &mut Snapshot, document: Value) {
         "EndpointSlice" => snapshot.endpoint_slices.push(read(document)),
         "Secret" => snapshot.secrets.push(Arc::new(merged(read(document)))),
         "Upstream" => snapshot.upstreams.push(read(document)),
+        "BackendTLSPolicy" => snapshot.backend_tls_policies.push(read(document)),
+        "ConfigMap" => snapshot.config_maps.push(read(document)),
         other => panic!("kind {other:?} is not part of a snapshot"),
     }
 }

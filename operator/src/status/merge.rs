@@ -21,6 +21,29 @@ pub(crate) enum Shape {
     Listeners,
     /// Entries of `parents` with our controller name.
     Parents,
+    /// Entries of `ancestors` with our controller name.
+    Ancestors,
+}
+
+impl Shape {
+    /// The list in which each controller has entries of its own.
+    pub(crate) fn list(self) -> Option<&'static str> {
+        match self {
+            Self::Parents => Some("parents"),
+            Self::Ancestors => Some("ancestors"),
+            Self::Conditions | Self::Listeners => None,
+        }
+    }
+}
+
+/// A list in which entries with our controller name are ours.
+struct Entries<'c> {
+    list: &'static str,
+    /// The field by which an entry is known.
+    reference: &'static str,
+    /// The API server takes no more.
+    most: usize,
+    controller: &'c str,
 }
 
 /// `None`: the live status says it all already.
@@ -28,7 +51,8 @@ pub(crate) fn merge(shape: Shape, live: &Value, ours: &Value, controller: &str, 
     let status = match shape {
         Shape::Conditions => top(live, ours, now),
         Shape::Listeners => listeners(live, ours, now),
-        Shape::Parents => parents(live, ours, controller, now),
+        Shape::Parents => Entries { list: "parents", reference: "parentRef", most: 32, controller }.merge(live, ours, now),
+        Shape::Ancestors => Entries { list: "ancestors", reference: "ancestorRef", most: 16, controller }.merge(live, ours, now),
     };
     if status == *live {
         return None;
@@ -85,28 +109,34 @@ fn listeners(live: &Value, ours: &Value, now: Timestamp) -> Value {
     merged
 }
 
-/// Others' entries first, as they are; then ours.
-fn parents(live: &Value, ours: &Value, controller: &str, now: Timestamp) -> Value {
-    let is_ours = |entry: &Value| entry.get("controllerName").and_then(Value::as_str) == Some(controller);
-    let before = list(live.get("parents"));
-    let known = |entry: &Value| before.iter().find(|one| is_ours(one) && one.get("parentRef") == entry.get("parentRef"));
-    let merged = list(ours.get("parents")).iter().map(|entry| {
-        let mut entry = entry.clone();
-        let before = known(&entry).and_then(|known| known.get("conditions"));
-        let times = timed(before, entry.get("conditions"), now);
-        if let Some(entry) = entry.as_object_mut() {
-            entry.insert("conditions".to_owned(), times);
-        }
-        entry
-    });
-    let foreign = before.iter().filter(|entry| !is_ours(entry)).cloned();
-    let mut status = live.as_object().cloned().unwrap_or_default();
-    status.insert("parents".to_owned(), foreign.chain(merged).collect());
-    Value::Object(status)
+impl Entries<'_> {
+    /// Others' entries first, as they are; then ours. "If this slice is full, implementations MUST NOT add further entries"
+    /// (PolicyStatus.ancestors).
+    fn merge(&self, live: &Value, ours: &Value, now: Timestamp) -> Value {
+        let before = list(live.get(self.list));
+        let known = |entry: &Value| before.iter().find(|one| self.is_ours(one) && one.get(self.reference) == entry.get(self.reference));
+        let merged = list(ours.get(self.list)).iter().map(|entry| {
+            let mut entry = entry.clone();
+            let before = known(&entry).and_then(|known| known.get("conditions"));
+            let times = timed(before, entry.get("conditions"), now);
+            if let Some(entry) = entry.as_object_mut() {
+                entry.insert("conditions".to_owned(), times);
+            }
+            entry
+        });
+        let foreign = before.iter().filter(|entry| !self.is_ours(entry)).cloned();
+        let mut status = live.as_object().cloned().unwrap_or_default();
+        status.insert(self.list.to_owned(), foreign.chain(merged).take(self.most).collect());
+        Value::Object(status)
+    }
+
+    fn is_ours(&self, entry: &Value) -> bool {
+        entry.get("controllerName").and_then(Value::as_str) == Some(self.controller)
+    }
 }
 
 /// Types that nobody else sets on the objects that are ours to judge: one that is not said any more goes.
-const OURS: [&str; 5] = ["Accepted", "Programmed", "ResolvedRefs", "Conflicted", "PartiallyInvalid"];
+const OURS: [&str; 6] = ["Accepted", "Programmed", "ResolvedRefs", "Conflicted", "PartiallyInvalid", "InsecureFrontendValidationMode"];
 
 /// Ours with their times, in the order of the live ones as far as they are known there; others' types stay where they are.
 fn conditions(live: Option<&Value>, ours: &Value, now: Timestamp) -> Value {
@@ -205,6 +235,22 @@ mod tests {
         assert_eq!(merged["parents"][0], other);
         assert_eq!(merged["parents"][1]["parentRef"]["name"], "gw");
         assert_eq!(merged["parents"].as_array().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn leaves_ancestors_of_others_alone_and_adds_none_to_a_full_list() {
+        const OTHER: &str = "example.com/other";
+        let entry = |who: &str, name: &str| json!({ "controllerName": who, "ancestorRef": { "name": name }, "conditions": [] });
+        let ancestors = |entries: Vec<Value>| json!({ "ancestors": entries });
+        let ours = ancestors(vec![entry(US, "gw")]);
+        let live = ancestors(vec![entry(US, "old"), entry(OTHER, "x")]);
+        let merged = merge(Shape::Ancestors, &live, &ours, US, now()).unwrap().status;
+        assert_eq!(merged, ancestors(vec![entry(OTHER, "x"), entry(US, "gw")]));
+        let none = merge(Shape::Ancestors, &merged, &ancestors(Vec::new()), US, now()).unwrap().status;
+        assert_eq!(none, ancestors(vec![entry(OTHER, "x")]));
+
+        let full = ancestors((0..16).map(|nth| entry(OTHER, &nth.to_string())).collect());
+        assert!(merge(Shape::Ancestors, &full, &ours, US, now()).is_none());
     }
 
     #[test]

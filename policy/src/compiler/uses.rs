@@ -63,6 +63,6 @@ pub(crate) fn secret_of(backend: &Backend) -> Option<&str> {
             Credential::Secret(secret) => Some(secret),
             Credential::Passthrough | Credential::Unavailable(_) => None,
         },
-        Backend::Service { .. } => None,
+        Backend::Service { tls, .. } => tls.as_ref()?.as_ref().ok()?.client_certificate.as_deref(),
     }
 }

@@ -18,7 +18,7 @@ use policy::wire::{Named, Resource, TYPE_URL};
 
 /// A listener for every host on a port.
 fn listener(name: &str, port: u16) -> Named {
-    let listener = Listener { port, protocol: Protocol::Http, hostname: None, certificates: Vec::new() };
+    let listener = Listener { port, protocol: Protocol::Http, hostname: None, certificates: Vec::new(), client_auth: None };
     Named { name: name.to_owned(), resource: Resource::Listener(Arc::new(listener)) }
 }
 

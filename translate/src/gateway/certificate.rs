@@ -1,4 +1,5 @@
-//! `tls.certificateRefs`: from references to certificates that can be served. What is in a Secret never gets into a message.
+//! `tls.certificateRefs` and the like: from references to certificates that can be served or shown. What is in a Secret never gets into a
+//! message.
 
 use std::sync::LazyLock;
 
@@ -17,6 +18,8 @@ use crate::grant::{self, GATEWAY_GROUP, Referent, Referrer};
 use crate::index::Index;
 
 const INVALID_REF: &str = "InvalidCertificateRef";
+const INVALID_CLIENT_REF: &str = "InvalidClientCertificateRef";
+const CLIENT_REF: &str = "spec.tls.backend.clientCertificateRef";
 
 /// Which kinds of keys can be served.
 static PROVIDER: LazyLock<CryptoProvider> = LazyLock::new(rustls::crypto::aws_lc_rs::default_provider);
@@ -40,6 +43,11 @@ pub(super) fn of_listener(
     }
     let mut certificates = Vec::new();
     for (nth, reference) in references.iter().enumerate() {
+        let reference = Reference {
+            target: (reference.group.as_deref(), reference.kind.as_deref()),
+            namespace: reference.namespace.as_deref(),
+            name: &reference.name,
+        };
         match resolve(index, holder, reference) {
             Ok(certificate) => certificates.push(certificate),
             Err((reason, message)) => findings.push(Finding::refs(format!("{field}.tls.certificateRefs[{nth}]"), reason, message)),
@@ -48,18 +56,39 @@ pub(super) fn of_listener(
     certificates
 }
 
+/// The certificate that the Gateway shows to backends that ask for one, by resource name. One that cannot be had is said in the Gateway's
+/// `ResolvedRefs`; none is shown then.
+pub(super) fn of_client(
+    index: &Index<'_>,
+    gateway: &ObjectKey,
+    given: &api::GatewayTlsBackendClientCertificateRef,
+    findings: &mut Findings,
+) -> Option<(String, config::Secret)> {
+    let target = (given.group.as_deref(), given.kind.as_deref());
+    let reference = Reference { target, namespace: given.namespace.as_deref(), name: &given.name };
+    let missed = |(reason, message): Miss| {
+        let reason = if reason == INVALID_REF { INVALID_CLIENT_REF } else { reason };
+        Finding::refs(CLIENT_REF, reason, message)
+    };
+    resolve(index, &Holder::Gateway(gateway.clone()), reference).map_err(|miss| findings.push(missed(miss))).ok()
+}
+
 type Miss = (&'static str, String);
 
-fn resolve(
-    index: &Index<'_>,
-    holder: &Holder,
-    reference: &api::GatewayListenersTlsCertificateRefs,
-) -> Result<(String, config::Secret), Miss> {
-    let (group, kind) = (reference.group.as_deref().unwrap_or_default(), reference.kind.as_deref().unwrap_or("Secret"));
+/// To a Secret. The API's types differ in name only.
+struct Reference<'s> {
+    /// Group and kind.
+    target: (Option<&'s str>, Option<&'s str>),
+    namespace: Option<&'s str>,
+    name: &'s str,
+}
+
+fn resolve(index: &Index<'_>, holder: &Holder, reference: Reference<'_>) -> Result<(String, config::Secret), Miss> {
+    let (group, kind) = (reference.target.0.unwrap_or_default(), reference.target.1.unwrap_or("Secret"));
     if !group.is_empty() || kind != "Secret" {
         return Err((INVALID_REF, format!("{group} {kind} cannot hold a certificate: refer to a core Secret")));
     }
-    let key = ObjectKey::new(reference.namespace.as_deref().unwrap_or(&holder.key().namespace), &reference.name);
+    let key = ObjectKey::new(reference.namespace.unwrap_or(&holder.key().namespace), reference.name);
     // The grant comes before existence: a refusal must not tell whether a foreign Secret exists (GatewaySecretMissingReferenceGrant).
     let from = Referrer { group: GATEWAY_GROUP, kind: holder.kind(), namespace: &holder.key().namespace };
     let to = Referent { group: "", kind: "Secret", key: &key };

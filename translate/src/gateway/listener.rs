@@ -1,12 +1,13 @@
 //! One listener: protocol, port, hostname, certificates, and which routes may attach. Conflicts between listeners are next door.
 
 use std::fmt;
+use std::sync::Arc;
 
 use gateway_api::experimental::gateways as api;
 use policy::{Hostname, HostnameError, config};
 
 use super::allowed::{AllowedNamespaces, allowed_kinds};
-use super::{LISTENERS, certificate};
+use super::{LISTENERS, certificate, frontend};
 use crate::ObjectKey;
 use crate::finding::{Aspect, Finding, Findings, UNSUPPORTED_VALUE};
 use crate::index::Index;
@@ -72,6 +73,8 @@ pub(crate) struct Listener {
     pub(crate) namespaces: AllowedNamespaces,
     /// Usable certificates by resource name, for HTTPS.
     pub(crate) certificates: Vec<(String, config::Secret)>,
+    /// What clients must prove, for HTTPS.
+    pub(crate) client_auth: Option<Arc<config::ClientAuth>>,
     pub(crate) findings: Findings,
 }
 
@@ -143,30 +146,33 @@ impl Listener {
     }
 }
 
-/// The listeners of one object; `spec` is its Gateway's.
-pub(super) fn judge_all(index: &Index<'_>, holder: &Holder, spec: &api::GatewaySpec, given: &[api::GatewayListeners]) -> Vec<Listener> {
+/// The Gateway that listeners are of, by key and spec.
+type Owner<'s> = (&'s ObjectKey, &'s api::GatewaySpec);
+
+/// The listeners of one object.
+pub(super) fn judge_all(index: &Index<'_>, gateway: Owner<'_>, holder: &Holder, given: &[api::GatewayListeners]) -> Vec<Listener> {
     let fields = (0..).map(|nth| format!("{LISTENERS}[{nth}]"));
-    let judge = |(listener, field)| judge(index, holder, spec, listener, field);
+    let judge = |(listener, field)| judge(index, gateway, holder, listener, field);
     given.iter().zip(fields).map(judge).collect()
 }
 
-fn judge(index: &Index<'_>, holder: &Holder, spec: &api::GatewaySpec, given: &api::GatewayListeners, field: String) -> Listener {
+fn judge(index: &Index<'_>, (gateway, spec): Owner<'_>, holder: &Holder, given: &api::GatewayListeners, field: String) -> Listener {
     let mut findings = Findings::default();
     let protocol = Protocol::parse(&given.protocol);
     findings.extend(protocol_finding(protocol, &field));
     findings.extend(port_finding(given.port, &field));
     let hostname = hostname(given.hostname.as_deref(), &field, &mut findings);
+    // "For all Listeners handling HTTPS traffic" (FrontendTLSConfig.default).
+    let validation = frontend::of_port(spec, given.port).filter(|_| protocol == Protocol::Https);
+    let client_auth = validation.and_then(|validation| validation.resolve(index, gateway, holder, &mut findings));
     let certificates = match protocol {
-        Protocol::Https => {
-            findings.extend(client_certificates(spec, given.port, &field));
-            certificate::of_listener(index, holder, given.tls.as_ref(), &field, &mut findings)
-        }
+        Protocol::Https => certificate::of_listener(index, holder, given.tls.as_ref(), &field, &mut findings),
         Protocol::Http | Protocol::Tls | Protocol::Tcp | Protocol::Udp | Protocol::Unknown => Vec::new(),
     };
     let kinds = allowed_kinds(protocol, given.allowed_routes.as_ref(), &field, &mut findings);
     let namespaces = AllowedNamespaces::of(given.allowed_routes.as_ref(), &field, &mut findings);
-    let (holder, section, name) = (holder.clone(), given.name.clone(), holder.unique(&given.name));
-    Listener { field, holder, section, name, port: given.port, protocol, hostname, kinds, namespaces, certificates, findings }
+    let (holder, section, name, port) = (holder.clone(), given.name.clone(), holder.unique(&given.name), given.port);
+    Listener { field, holder, section, name, port, protocol, hostname, kinds, namespaces, certificates, client_auth, findings }
 }
 
 fn protocol_finding(protocol: Protocol, field: &str) -> Option<Finding> {
@@ -193,14 +199,4 @@ fn hostname(text: Option<&str>, field: &str, findings: &mut Findings) -> Result<
     let finding = |error: &HostnameError| Finding::accepted(format!("{field}.hostname"), UNSUPPORTED_VALUE, error.to_string());
     findings.extend(hostname.as_ref().err().map(finding));
     hostname
-}
-
-/// A Gateway that demands client certificates must not be served without asking for them, so its HTTPS listeners are refused until we can.
-fn client_certificates(spec: &api::GatewaySpec, port: i32, field: &str) -> Option<Finding> {
-    let frontend = spec.tls.as_ref()?.frontend.as_ref()?;
-    let of_port = frontend.per_port.iter().flatten().find(|one| one.port == port);
-    let demanded = of_port.map_or(frontend.default.validation.is_some(), |one| one.tls.validation.is_some());
-    let message = "spec.tls.frontend demands client certificates, which are not verified yet: this listener is not served; \
-                   remove the validation for its port to serve it without";
-    demanded.then(|| Finding::accepted(field, UNSUPPORTED_VALUE, message))
 }

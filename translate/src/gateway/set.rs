@@ -11,7 +11,7 @@ use crate::finding::{Aspect, Finding, Findings};
 use crate::index::Index;
 use crate::{ListenerSet, ObjectKey};
 
-const PARENT: &str = "spec.parentRef";
+pub(super) const PARENT: &str = "spec.parentRef";
 
 /// A ListenerSet that refers to a Gateway of ours.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub(super) fn merge(
         set.findings.extend(refusal(index, gateway, &key, admitted));
         if set.may_attach() {
             let first = listeners.len();
-            listeners.extend(listener::judge_all(index, &Holder::Set(key.clone()), spec, &one.spec.listeners));
+            listeners.extend(listener::judge_all(index, (gateway, spec), &Holder::Set(key.clone()), &one.spec.listeners));
             set.at = first..listeners.len();
         }
         sets.insert(key, set);

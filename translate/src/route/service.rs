@@ -9,9 +9,9 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use policy::config::{AppProtocol, Endpoints};
 
 use super::backend::Miss;
-use crate::ObjectKey;
 use crate::index::Index;
 use crate::model::RouteKind;
+use crate::{ObjectKey, backend_tls};
 
 /// A Service port that can be a backend.
 #[derive(Debug)]
@@ -24,7 +24,18 @@ pub(super) struct Found {
 
 /// Of the endpoints of a Service's port.
 pub(crate) fn endpoints_name(key: &ObjectKey, port: i64) -> String {
-    format!("Service/{key}/{port}")
+    format!("{}{port}", backends(key))
+}
+
+/// With which the names of all backends of a Service begin.
+pub(crate) fn backends(key: &ObjectKey) -> String {
+    format!("Service/{key}/")
+}
+
+/// The Service of a backend by its name.
+pub(crate) fn of_backend(name: &str) -> Option<ObjectKey> {
+    let (namespace, rest) = name.strip_prefix("Service/")?.split_once('/')?;
+    rest.split_once('/').map(|(service, _)| ObjectKey::new(namespace, service))
 }
 
 /// A number may stand for TCP and for UDP, as DNS has it; TCP comes first.
@@ -56,7 +67,8 @@ pub(super) fn find(index: &Index<'_>, key: &ObjectKey, number: Option<i64>, kind
         return miss("UnsupportedProtocol", format!("port {number} of Service {key} is not of protocol TCP, which HTTP needs"));
     }
     let endpoints = endpoints_name(key, number);
-    let (protocol, by_kind) = protocol(found.app_protocol.as_deref(), kind)
+    let secured = backend_tls::covers(index, key, found);
+    let (protocol, by_kind) = protocol(found.app_protocol.as_deref(), kind, secured)
         .map_err(|what| Miss { reason: "UnsupportedProtocol", message: format!("port {number} of Service {key} {what}") })?;
     let name = if by_kind { format!("{endpoints}/h2c") } else { endpoints };
     Ok(Found { name, protocol, port: number })
@@ -73,12 +85,12 @@ fn is_external_name(service: &Service) -> bool {
 /// What a port speaks, and whether that follows from the route's kind alone: gRPC needs HTTP/2, and a Service that says nothing of a
 /// GRPCRoute's backend means it. WebSocket is HTTP/1.1 (GEP-1911). "If a Route is not able to send traffic to the backend using the
 /// specified protocol then the backend is considered invalid" (HTTPBackendRef).
-fn protocol(app_protocol: Option<&str>, kind: RouteKind) -> Result<(AppProtocol, bool), &'static str> {
+fn protocol(app_protocol: Option<&str>, kind: RouteKind, secured: bool) -> Result<(AppProtocol, bool), &'static str> {
     match (app_protocol, kind) {
-        (Some("https" | "kubernetes.io/wss"), _) => {
-            Err("asks for TLS in its appProtocol, and connections to pods are not encrypted yet: offer a port in clear")
+        (Some("https" | "kubernetes.io/wss"), _) if !secured => {
+            Err("asks for TLS in its appProtocol, and no BackendTLSPolicy says whom to trust: create one, or offer a port in clear")
         }
-        (Some("kubernetes.io/ws"), RouteKind::Grpc) => {
+        (Some("kubernetes.io/ws" | "kubernetes.io/wss"), RouteKind::Grpc) => {
             Err("speaks WebSocket by its appProtocol, and gRPC needs HTTP/2: refer to another port")
         }
         (Some("kubernetes.io/h2c"), _) => Ok((AppProtocol::H2c, false)),

@@ -29,7 +29,9 @@ impl View<'_> {
         let listeners = self.listeners(stamp, gateway.own_listeners(), missing.as_ref());
         let attached = gateway.sets.values().filter(|set| listener_set::is_attached(gateway, set)).count();
         let attached = (!gateway.sets.is_empty()).then(|| i32::try_from(attached).unwrap_or(i32::MAX));
-        let conditions = vec![accepted(stamp, gateway), programmed(stamp, gateway, missing)];
+        let mut conditions = vec![accepted(stamp, gateway), programmed(stamp, gateway, missing)];
+        conditions.extend(gateway.has_refs.then(|| stamp.judged(&gateway.findings, Aspect::ResolvedRefs)));
+        conditions.extend(gateway.is_insecure.then(|| insecure(stamp)));
         let addresses = gateway.addresses.clone().unwrap_or_default();
         GatewayStatus { conditions, addresses, listeners, attached_listener_sets: attached }
     }
@@ -78,6 +80,13 @@ fn programmed(stamp: Stamp, gateway: &Gateway, missing: Option<Missing>) -> Cond
             "no listener can be served: see the conditions of the Gateway and its listeners",
         ),
     }
+}
+
+/// "This condition is removed as soon as FrontendValidationModeType is changed back to `AllowValidOnly`"
+/// (GatewayConditionInsecureFrontendValidationMode).
+fn insecure(stamp: Stamp) -> Condition {
+    let message = "clients without a valid certificate are let in, on the ports whose validation has mode AllowInsecureFallback";
+    stamp.condition("InsecureFrontendValidationMode", true, "ConfigurationChanged", message)
 }
 
 /// Why the Gateway is not programmed: reason and message.

@@ -60,7 +60,7 @@ fn config(site: &Site<'_>, to: To) -> Result<Config> {
 
 fn listener(port: u16, protocol: Protocol) -> Listener {
     let certificates = if protocol == Protocol::Https { vec![CERTIFICATE.to_owned()] } else { Vec::new() };
-    Listener { port, protocol, hostname: None, certificates }
+    Listener { port, protocol, hostname: None, certificates, client_auth: None }
 }
 
 /// Every listener serves every route, on the one host.
@@ -73,7 +73,7 @@ fn attachments(config: &Config) -> Result<Vec<Attachment>> {
 
 fn target(name: &str, address: SocketAddr, to: To) -> Backend {
     match to {
-        To::Service => Backend::Service { endpoints: name.to_owned(), protocol: AppProtocol::Http1 },
+        To::Service => Backend::Service { endpoints: name.to_owned(), protocol: AppProtocol::Http1, tls: None },
         To::Provider => Backend::Provider(Provider {
             kind: ProviderKind::Openai,
             host: address.ip().to_string(),
