@@ -336,13 +336,13 @@ impl Engine {
 
 /// Kinds of which nothing but the spec is read, whose generation grows with every change of it.
 fn is_told_by_generation(kind: Kind) -> bool {
-    matches!(kind, Kind::GatewayClass | Kind::Gateway | Kind::HttpRoute | Kind::GrpcRoute)
+    matches!(kind, Kind::GatewayClass | Kind::Gateway | Kind::Route(_))
 }
 
 /// Kinds whose status we write.
 fn has_status(kind: Kind) -> bool {
     match kind {
-        Kind::GatewayClass | Kind::Gateway | Kind::HttpRoute | Kind::GrpcRoute | Kind::Upstream => true,
+        Kind::GatewayClass | Kind::Gateway | Kind::Route(_) | Kind::Upstream => true,
         Kind::ReferenceGrant | Kind::Namespace | Kind::Service | Kind::EndpointSlice | Kind::Secret | Kind::GatewayParameters => false,
     }
 }

@@ -133,7 +133,7 @@ impl Statuses {
         let ours = json!(self.identity.controller).to_string();
         let stale = slots.iter_mut().filter(|((kind, _), slot)| {
             let left = slot.live.as_ref().is_some_and(|live| live.status.contains(&ours));
-            matches!(kind, Kind::HttpRoute | Kind::GrpcRoute) && slot.wanted.is_none() && left
+            matches!(kind, Kind::Route(_)) && slot.wanted.is_none() && left
         });
         for (id, slot) in stale {
             slot.wanted = Some("{\"parents\":[]}".into());
@@ -299,7 +299,7 @@ fn says_nothing(status: Option<&Status>) -> bool {
 fn shape(kind: Kind) -> Shape {
     match kind {
         Kind::Gateway => Shape::Gateway,
-        Kind::HttpRoute | Kind::GrpcRoute => Shape::Parents,
+        Kind::Route(_) => Shape::Parents,
         _ => Shape::Conditions,
     }
 }

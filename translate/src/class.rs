@@ -87,9 +87,9 @@ fn judge(index: &Index<'_>, class: &GatewayClass) -> Class {
 }
 
 /// The features served, as the conformance suite names them (`sigs.k8s.io/gateway-api/pkg/features`, 1.7.0), sorted. What is not here
-/// is not served yet: ListenerSet, BackendTLSPolicy, client certificates, TLSRoute, TCPRoute, UDPRoute, static addresses and infrastructure
-/// (matters of the operator). 421 on misdirected requests is served by the proxy, and is claimed once the suite has tested it.
-pub(crate) const SUPPORTED_FEATURES: [&str; 35] = [
+/// is not served yet: ListenerSet, BackendTLSPolicy, client certificates, static addresses and infrastructure (matters of the operator).
+/// 421 on misdirected requests is served by the proxy, and is claimed once the suite has tested it.
+pub(crate) const SUPPORTED_FEATURES: [&str; 40] = [
     "GRPCRoute",
     "GRPCRouteNamedRouteRule",
     "GRPCRouteRequestHeaderModifier",
@@ -125,6 +125,11 @@ pub(crate) const SUPPORTED_FEATURES: [&str; 35] = [
     "HTTPRouteRetryConnectionError",
     "HTTPRouteSchemeRedirect",
     "ReferenceGrant",
+    "TCPRoute",
+    "TLSRoute",
+    "TLSRouteModeMixed",
+    "TLSRouteModeTerminate",
+    "UDPRoute",
 ];
 
 #[cfg(test)]

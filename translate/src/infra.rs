@@ -7,6 +7,7 @@ mod pod;
 use std::collections::{BTreeMap, BTreeSet};
 
 use gateway_api::experimental::gateways::Gateway;
+use policy::{Port, Transport};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -84,7 +85,7 @@ pub(crate) fn account(gateway: &Gateway) -> ObjectKey {
 /// What a Gateway with these ports and parameters needs; or what is wrong with the parameters.
 pub(crate) fn of(
     gateway: &Gateway,
-    ports: &BTreeSet<u16>,
+    ports: &BTreeSet<Port>,
     parameters: &crds::GatewayParametersSpec,
     settings: &InfraSettings,
 ) -> Result<Infra, String> {
@@ -186,11 +187,10 @@ fn disruption_budget(writer: &Writer) -> Value {
     json!({ "spec": { "maxUnavailable": 1, "selector": { "matchLabels": writer.selector } } })
 }
 
-fn service(writer: &Writer, ports: &BTreeSet<u16>, parameters: &crds::GatewayParametersSpec) -> InfraObject {
+fn service(writer: &Writer, ports: &BTreeSet<Port>, parameters: &crds::GatewayParametersSpec) -> InfraObject {
     let given = parameters.service.clone().unwrap_or_default();
     let kind = given.kind.unwrap_or(crds::gateway_parameters::ServiceType::LoadBalancer);
-    let port = |port: &u16| json!({ "name": format!("port-{port}"), "port": port, "targetPort": port, "protocol": "TCP" });
-    let ports: Vec<Value> = ports.iter().map(port).collect();
+    let ports: Vec<Value> = ports.iter().map(service_port).collect();
     let mut spec = json!({ "type": kind, "selector": writer.selector, "ports": ports });
     let optional = [
         ("loadBalancerClass", given.load_balancer_class.map(|class| json!(class))),
@@ -206,6 +206,15 @@ fn service(writer: &Writer, ports: &BTreeSet<u16>, parameters: &crds::GatewayPar
         annotations.extend(given.annotations.into_iter().map(|(name, value)| (name, json!(value))));
     }
     object
+}
+
+/// Names of a Service's ports are unique, and its numbers are per protocol.
+fn service_port(Port { number, transport }: &Port) -> Value {
+    let name = match transport {
+        Transport::Tcp => format!("port-{number}"),
+        Transport::Udp => format!("port-{number}-udp"),
+    };
+    json!({ "name": name, "port": number, "targetPort": number, "protocol": transport.as_str() })
 }
 
 fn autoscaler(writer: &Writer, given: &crds::gateway_parameters::Autoscaling) -> Value {
@@ -235,7 +244,7 @@ mod tests {
     }
 
     fn infra(gateway: &Gateway, parameters: &crds::GatewayParametersSpec) -> Infra {
-        of(gateway, &BTreeSet::from([80]), parameters, &InfraSettings::default()).unwrap()
+        of(gateway, &BTreeSet::from([Port::tcp(80)]), parameters, &InfraSettings::default()).unwrap()
     }
 
     fn find<'i>(infra: &'i Infra, kind: &str) -> &'i Value {

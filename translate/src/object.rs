@@ -8,7 +8,7 @@ use gateway_api::experimental::referencegrants::ReferenceGrant;
 use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
-use crate::{ObjectKey, Route};
+use crate::{ObjectKey, Route, RouteKind};
 
 /// A kind that is translated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,8 +16,7 @@ use crate::{ObjectKey, Route};
 pub enum Kind {
     GatewayClass,
     Gateway,
-    HttpRoute,
-    GrpcRoute,
+    Route(RouteKind),
     ReferenceGrant,
     Namespace,
     Service,
@@ -33,8 +32,7 @@ impl Kind {
         match self {
             Self::GatewayClass => "GatewayClass",
             Self::Gateway => "Gateway",
-            Self::HttpRoute => "HTTPRoute",
-            Self::GrpcRoute => "GRPCRoute",
+            Self::Route(kind) => kind.as_str(),
             Self::ReferenceGrant => "ReferenceGrant",
             Self::Namespace => "Namespace",
             Self::Service => "Service",

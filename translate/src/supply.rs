@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use policy::Transport;
 use policy::config::{AppProtocol, Backend};
 use policy::wire::{Named, Resource};
 
@@ -17,7 +18,7 @@ use crate::{Kind, ObjectKey};
 /// Where a backend comes from.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Source {
-    Service { key: ObjectKey, port: i64, protocol: AppProtocol },
+    Service { key: ObjectKey, port: i64, transport: Transport, protocol: AppProtocol },
     Upstream(ObjectKey),
 }
 
@@ -91,9 +92,9 @@ impl Supply {
 /// `None`: it is no more, and the routes that still say its name are about to be judged anew.
 fn make(index: &Index<'_>, upstreams: &Upstreams, source: &Source) -> Option<Bundle> {
     match source {
-        Source::Service { key, port, protocol } => {
-            let endpoints = service::endpoints_name(key, *port);
-            let found = service::endpoints(&index.slices(key), service::port(index.service(key)?, *port)?);
+        Source::Service { key, port, transport, protocol } => {
+            let endpoints = service::endpoints_name(key, *port, *transport);
+            let found = service::endpoints(&index.slices(key), service::port(index.service(key)?, *port, *transport)?);
             let below = Named { name: endpoints.clone(), resource: Resource::Endpoints(Arc::new(found)) };
             Some(Bundle { backend: Arc::new(Backend::Service { endpoints, protocol: *protocol }), below: Some(below) })
         }

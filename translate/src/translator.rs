@@ -140,7 +140,7 @@ impl Translator {
             Kind::GatewayClass => self.stale_classes = true,
             Kind::Gateway => self.gateways.touch(key.clone()),
             Kind::Upstream => self.upstreams.touch(key.clone()),
-            Kind::HttpRoute | Kind::GrpcRoute => self.routes.touch(RouteId::new(*kind, key)),
+            Kind::Route(kind) => self.routes.touch(RouteId::new(*kind, key)),
             Kind::GatewayParameters => {
                 self.stale_classes = true;
                 self.gateways.changed(dep);

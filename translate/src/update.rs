@@ -73,7 +73,7 @@ impl Told {
     pub(crate) fn status(&mut self, kind: Kind, key: &ObjectKey, status: Option<Status>) {
         if replace(&mut self.statuses, (kind, key.clone()), status.clone()) {
             // A route that lost its last parent of ours says so; one that is gone does not, and whoever writes knows which it is.
-            let route = matches!(kind, Kind::HttpRoute | Kind::GrpcRoute);
+            let route = matches!(kind, Kind::Route(_));
             let status = status.or_else(|| route.then(|| Status::Route(RouteStatus::default())));
             self.update.statuses.push((kind, key.clone(), status));
         }
@@ -111,8 +111,7 @@ impl Told {
             match status.clone() {
                 Status::GatewayClass(status) => drop(all.gateway_classes.insert(key.name, status)),
                 Status::Gateway(status) => drop(all.gateways.insert(key, status)),
-                Status::Route(status) if *kind == Kind::HttpRoute => drop(all.http_routes.insert(key, status)),
-                Status::Route(status) => drop(all.grpc_routes.insert(key, status)),
+                Status::Route(status) => drop(all.routes_mut(*kind).map(|routes| routes.insert(key, status))),
                 Status::Upstream(status) => drop(all.upstreams.insert(key, status)),
             }
         }

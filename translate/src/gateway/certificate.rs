@@ -20,21 +20,25 @@ const INVALID_REF: &str = "InvalidCertificateRef";
 /// Which kinds of keys can be served.
 static PROVIDER: LazyLock<CryptoProvider> = LazyLock::new(rustls::crypto::aws_lc_rs::default_provider);
 
-/// The usable certificates of an HTTPS listener, by resource name.
+/// The usable certificates of a listener where TLS ends, by resource name.
 pub(super) fn of_listener(
     index: &Index<'_>,
     gateway: &ObjectKey,
-    tls: Option<&api::GatewayListenersTls>,
+    listener: &api::GatewayListeners,
     field: &str,
     findings: &mut Findings,
 ) -> Vec<(String, config::Secret)> {
+    let (tls, protocol) = (listener.tls.as_ref(), &listener.protocol);
     if tls.is_some_and(|tls| tls.mode == Some(api::GatewayListenersTlsMode::Passthrough)) {
-        let message = "an HTTPS listener terminates TLS: use mode Terminate";
+        let message = format!("a listener of protocol {protocol} terminates TLS: use mode Terminate");
         findings.push(Finding::accepted(format!("{field}.tls.mode"), UNSUPPORTED_VALUE, message));
     }
     let references = tls.and_then(|tls| tls.certificate_refs.as_deref()).unwrap_or_default();
     if references.is_empty() {
-        let message = "an HTTPS listener needs a certificate: name a Secret of type kubernetes.io/tls in tls.certificateRefs";
+        let message = format!(
+            "a listener of protocol {protocol} that terminates TLS needs a certificate: name a Secret of type kubernetes.io/tls in \
+             tls.certificateRefs"
+        );
         findings.push(Finding::refs(format!("{field}.tls.certificateRefs"), INVALID_REF, message));
     }
     let mut certificates = Vec::new();

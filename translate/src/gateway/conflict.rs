@@ -3,26 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use super::listener::{Listener, Protocol};
+use policy::{Family, Protocol};
+
+use super::listener::Listener;
 use crate::finding::{Finding, UNSUPPORTED_VALUE};
-
-/// What can share a port. UDP has ports of its own, and what we do not know is refused anyway.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Family {
-    Plain,
-    /// Told apart by SNI.
-    Encrypted,
-    Raw,
-}
-
-fn family(protocol: Protocol) -> Option<Family> {
-    match protocol {
-        Protocol::Http => Some(Family::Plain),
-        Protocol::Https | Protocol::Tls => Some(Family::Encrypted),
-        Protocol::Tcp => Some(Family::Raw),
-        Protocol::Udp | Protocol::Unknown => None,
-    }
-}
 
 /// Marks every listener that is in conflict with another.
 pub(super) fn mark(listeners: &mut [Listener]) {
@@ -35,19 +19,30 @@ pub(super) fn mark(listeners: &mut [Listener]) {
 
 fn conflict(listeners: &[Listener], nth: usize) -> Option<Finding> {
     let own = listeners.get(nth)?;
-    let family_of_own = family(own.protocol)?;
-    let others = || listeners.iter().enumerate().filter(|(at, other)| *at != nth && other.port == own.port).map(|(_, other)| other);
-    if let Some(other) = others().find(|other| family(other.protocol).is_some_and(|family| family != family_of_own)) {
-        let message = format!("port {} is also used by listener {} with protocol {}", own.port, other.name, other.protocol.as_str());
+    let protocol = own.protocol?;
+    let others = || others(listeners, nth, protocol);
+    // What is not told apart by anything shares its port with nobody, not even its like.
+    let alone = matches!(protocol.family(), Family::Stream | Family::Datagram);
+    if let Some((other, with)) = others().find(|(_, other)| alone || other.family() != protocol.family()) {
+        let message = format!("port {} is also used by listener {} with protocol {}", own.port, other.name, with.as_str());
         let message = format!("{message}: neither is served; give one of them another port");
         return Some(Finding::conflict(format!("{}.protocol", own.field), "ProtocolConflict", message));
     }
     // A hostname that cannot be read is nobody's: it must not take a sound listener out of service.
     let hostname = own.hostname.as_ref().ok()?;
-    let same = others().find(|other| family(other.protocol).is_some() && other.hostname.as_ref() == Ok(hostname))?;
+    let (same, _) = others().find(|(other, _)| other.hostname.as_ref() == Ok(hostname))?;
     let hostname = hostname.as_ref().map_or_else(|| "all hostnames".to_owned(), |hostname| format!("hostname {hostname}"));
     let message = format!("listener {} has the same port and {hostname}: neither is served; change or remove one of them", same.name);
     Some(Finding::conflict(format!("{}.hostname", own.field), "HostnameConflict", message))
+}
+
+/// The other listeners on the same port, and what they speak. TCP and UDP number theirs separately, and what we do not know is refused
+/// anyway.
+fn others(listeners: &[Listener], nth: usize, own: Protocol) -> impl Iterator<Item = (&Listener, Protocol)> {
+    let port = listeners.get(nth).map(|listener| listener.port);
+    let others = listeners.iter().enumerate().filter(move |(at, other)| *at != nth && Some(other.port) == port);
+    let known = others.filter_map(|(_, other)| Some((other, other.protocol?)));
+    known.filter(move |(_, protocol)| protocol.transport() == own.transport())
 }
 
 /// Names tell listeners apart for routes and proxies; the API server sees to it that they are unique, files may not.
