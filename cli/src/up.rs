@@ -91,7 +91,8 @@ fn apply(server: &mut Server, files: &mut Files, report: &mut Report) -> usize {
     match server.apply(config) {
         Ok(refused) => {
             refused.iter().for_each(|error| tracing::error!("{error}"));
-            tracing::info!(listeners, rules, ports = ?server.ports().collect::<Vec<_>>(), "serving");
+            let ports: Vec<String> = server.ports().map(|port| port.to_string()).collect();
+            tracing::info!(listeners, rules, ports = ports.join(" "), "serving");
             refused.len()
         }
         Err(error) => {

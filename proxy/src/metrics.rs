@@ -1,5 +1,7 @@
 //! What a scrape shows. Few series, all made at start: no label holds what a client sent, but for a bounded set of model names.
 
+mod streams;
+
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -7,6 +9,8 @@ use policy::{ProviderKind, Reason};
 use prometheus::{
     Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
+
+pub(crate) use streams::{Carried, Streams};
 
 use crate::error::UpstreamError;
 use crate::usage::Usage;
@@ -31,6 +35,7 @@ pub(crate) struct Metrics {
     refusals: [IntCounter; Reason::ALL.len()],
     pub(crate) credentials_refused: IntCounter,
     pub(crate) connections: IntGauge,
+    pub(crate) streams: Streams,
     config_updates: [IntCounter; 2],
     /// When the configuration in force came into force.
     configured: Mutex<Option<Instant>>,
@@ -81,6 +86,7 @@ impl Metrics {
             refusals: Reason::ALL.map(|reason| refusals.with_label_values(&[reason.label()])),
             credentials_refused: register(&registry, refused)?,
             connections: register(&registry, connections)?,
+            streams: Streams::new(&registry)?,
             config_updates: ["applied", "refused"].map(|result| updates.with_label_values(&[result])),
             configured: Mutex::default(),
             unserved: ["rule", "certificate", "port"].map(|kind| unserved.with_label_values(&[kind])),

@@ -12,8 +12,6 @@ use rustls::server::{ClientHello, ProducesTickets, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-use tokio_rustls::TlsAcceptor;
-
 use crate::state::{Certificate, State};
 
 fn provider() -> Arc<CryptoProvider> {
@@ -37,13 +35,23 @@ pub(crate) fn ticketer() -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
     rustls::crypto::aws_lc_rs::Ticketer::new()
 }
 
-/// The TLS settings of a listening port. Certificates come from the state of the moment, so that a new one needs no new listener.
-pub(crate) fn acceptor(port: u16, state: Arc<ArcSwap<State>>, ticketer: Arc<dyn ProducesTickets>) -> Result<TlsAcceptor, rustls::Error> {
+/// The TLS settings of a listening port, for listeners where TLS ends.
+#[derive(Clone)]
+pub(crate) struct Terminating {
+    /// Offers HTTP/2 and HTTP/1.1.
+    pub(crate) http: Arc<ServerConfig>,
+    /// Offers nothing: what is inside is between the client and the backend.
+    pub(crate) raw: Arc<ServerConfig>,
+}
+
+/// Certificates come from the state of the moment, so that a new one needs no new listener.
+pub(crate) fn terminating(port: u16, state: Arc<ArcSwap<State>>, ticketer: Arc<dyn ProducesTickets>) -> Result<Terminating, rustls::Error> {
     let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
-    let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(BySni { port, state }));
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    config.ticketer = ticketer;
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    let mut raw = builder.with_no_client_auth().with_cert_resolver(Arc::new(BySni { port, state }));
+    raw.ticketer = ticketer;
+    let mut http = raw.clone();
+    http.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Terminating { http: Arc::new(http), raw: Arc::new(raw) })
 }
 
 /// Chooses the certificate of the listener that the client's SNI selects.
