@@ -61,8 +61,12 @@ impl Metrics {
         let latency = HistogramOpts::new("keyward_request_duration_seconds", "From a request's head to the last byte of its answer.");
         let duration = register(&registry, HistogramVec::new(latency.buckets(LATENCY_BUCKETS.to_vec()), &["kind"])?)?;
         let bytes = counters("keyward_body_bytes_total", "Bytes of request and response bodies.", &["direction"])?;
-        let upstream = counters("keyward_upstream_errors_total", "Permitted requests without an answer of their backend.", &["error"])?;
-        let refusals = counters("keyward_refusals_total", "Requests refused, by reason.", &["reason"])?;
+        let upstream = counters(
+            "keyward_upstream_errors_total",
+            "Permitted requests without an answer of their backend, and connections that it did not take.",
+            &["error"],
+        )?;
+        let refusals = counters("keyward_refusals_total", "Requests, connections and flows refused, by reason.", &["reason"])?;
         let updates = counters("keyward_config_updates_total", "Configurations received.", &["result"])?;
         let tokens =
             HistogramOpts::new("gen_ai_client_token_usage", "Tokens used, as the provider counted them (gen_ai.client.token.usage).");
