@@ -34,6 +34,9 @@ impl Passage {
 /// Judges what came in on `listener`. `name` is the SNI as [`crate::normalize_host`] gives it, empty where there is none; `draw` is
 /// uniformly random: it picks among weighted backends.
 pub fn pass(listener: &ListenerTable, name: &str, draw: u64) -> Result<Passage, Reason> {
+    if listener.protocol.has_requests() {
+        return Err(Reason::NoRoute);
+    }
     let headers = HeaderMap::new();
     let head = Head { host: name, method: &Method::GET, path: "/", query: None, headers: &headers };
     let (rule, _) = listener.find(&head).ok_or(Reason::NoRoute)?;

@@ -71,6 +71,14 @@ impl Protocol {
         }
     }
 
+    /// Whether what comes in is requests. All else is passed on as it is.
+    pub fn has_requests(self) -> bool {
+        match self {
+            Self::Http | Self::Https => true,
+            Self::Tls | Self::TlsPassthrough | Self::Tcp | Self::Udp => false,
+        }
+    }
+
     /// Whether TLS ends here, which takes a certificate.
     pub fn terminates_tls(self) -> bool {
         match self {

@@ -1,13 +1,15 @@
 //! Connections and flows: which listener and which route they meet, and where they go.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use http::{HeaderMap, Method};
 use policy::config::{
     AppProtocol, Attachment, Backend, BackendRef, Credential, Endpoints, Filters, HostPair, Listener, Match, Protocol, Provider,
     ProviderPaths, RouteKey, Rule,
 };
-use policy::{Config, Family, Hostname, Port, ProviderKind, Reason, Table, pass};
+use policy::{Config, Decision, Family, Head, Hostname, Port, ProviderKind, Reason, Table, decide, pass};
 
 fn hostname(text: &str) -> Option<Hostname> {
     (!text.is_empty()).then(|| Hostname::parse(text).unwrap())
@@ -87,7 +89,7 @@ fn the_oldest_of_several_routes_has_a_port_and_numbers_of_tcp_and_udp_are_apart(
     assert_eq!(table.ports().map(|(port, _)| port).collect::<Vec<_>>(), [Port::tcp(53), Port::udp(53)]);
     assert_eq!(passed(&table, 53, ""), Some(Ok("b".into())));
     let flow = pass(table.udp_port(53).unwrap().listener("").unwrap(), "", 0).unwrap();
-    assert_eq!((flow.backend(), flow.endpoints()), ("a", &["10.0.0.1:53".parse().unwrap()][..]));
+    assert_eq!((flow.backend(), flow.endpoints()), ("a", &["10.0.0.1:53".parse::<SocketAddr>().unwrap()][..]));
     let text = (Port::tcp(53).to_string(), Port::udp(53).to_string());
     assert_eq!(text, ("53".to_owned(), "53/UDP".to_owned()));
 }
@@ -119,6 +121,27 @@ fn a_share_that_leads_nowhere_is_refused_in_its_share() {
     let expected = [Ok("a".to_owned()), Err(Reason::InvalidBackendRef), Err(Reason::NoEndpoints), Err(Reason::InvalidBackendRef)];
     assert_eq!([0, 1, 2, 3].map(|draw| drawn(1, draw)), expected);
     assert_eq!(drawn(2, 0), Err(Reason::NoBackends));
+}
+
+#[test]
+fn a_request_never_meets_a_route_that_knows_none_nor_a_connection_one_that_does() {
+    let mut config = Config::default();
+    backend(&mut config, "a", &["10.0.0.1:1"]);
+    listen(&mut config, "web", 443, Protocol::Https, "");
+    listen(&mut config, "ends", 443, Protocol::Tls, "db.example.com");
+    for listener in ["web", "ends"] {
+        config.rules.insert(listener.into(), route(listener, 1, listener, &[("", "")], &[(1, Ok("a"))]));
+    }
+    let table = Table::compile(&config).unwrap();
+    let headers = HeaderMap::new();
+    let decided = |host| {
+        let head = Head { host, method: &Method::GET, path: "/", query: None, headers: &headers };
+        decide(table.port(443).unwrap().listener(host).unwrap(), &head, ("https", 443), 0)
+    };
+    assert!(matches!(decided("db.example.com"), Decision::Refuse(refusal) if refusal.reason == Reason::Misdirected));
+    assert!(matches!(decided("other.org"), Decision::Forward(_)));
+    assert_eq!(passed(&table, 443, "other.org"), Some(Err(Reason::NoRoute)));
+    assert_eq!(passed(&table, 443, "db.example.com"), Some(Ok("a".into())));
 }
 
 #[test]

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
+use crate::error::UpstreamError;
 use crate::metrics::Carried;
 use crate::worker::Worker;
 
@@ -133,21 +134,18 @@ impl Front {
 
     /// A flow for a client that has none. Refusals are counted; a line of the log for each would let anybody fill it.
     fn begin(self: &Arc<Self>, client: SocketAddr) -> Option<Arc<Flow>> {
-        if self.flows.lock().len() >= FLOWS {
-            tracing::debug!(listener.port = self.port, "there are too many flows");
-            return None;
-        }
+        let metrics = &self.worker.metrics;
         let passage = self.passage().inspect_err(|reason| {
-            self.worker.metrics.refused(*reason);
+            metrics.refused(*reason);
             tracing::debug!(reason = reason.label(), listener.port = self.port, "flow refused");
         });
-        let socket = connect(passage.ok()?.endpoints()).inspect_err(|error| {
-            tracing::warn!(%error, listener.port = self.port, "no socket for a flow");
+        let socket = self.socket(&passage.ok()?).inspect_err(|error| {
+            metrics.upstream_failed(error);
+            tracing::debug!(%error, listener.port = self.port, "no way for a flow");
         });
-        let streams = &self.worker.metrics.streams;
         let flow = Arc::new(Flow { worker: Arc::clone(&self.worker), socket: socket.ok()?, spoke: AtomicBool::new(true) });
-        streams.flows.inc();
-        streams.opened(Carried::Udp);
+        metrics.streams.flows.inc();
+        metrics.streams.opened(Carried::Udp);
         let answering = tokio::spawn(answer(Arc::clone(self), Arc::clone(&flow), client)).abort_handle();
         self.flows.lock().insert(client, Open { flow: Arc::clone(&flow), answering });
         Some(flow)
@@ -157,6 +155,13 @@ impl Front {
         let state = self.worker.state.load();
         let listener = state.table.udp_port(self.port).and_then(|port| port.listener("")).ok_or(Reason::NoRoute)?;
         pass(listener, "", fastrand::u64(..))
+    }
+
+    fn socket(&self, passage: &Passage) -> Result<UdpSocket, UpstreamError> {
+        if self.flows.lock().len() >= FLOWS {
+            return Err(UpstreamError::Connect("there are too many flows".into()));
+        }
+        connect(passage.endpoints()).map_err(|error| UpstreamError::Connect(error.to_string()))
     }
 
     /// Passes answers on until the flow has been idle, or its pod is gone.

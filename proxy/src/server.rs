@@ -24,6 +24,8 @@ use crate::worker::{Command, Worker};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
+/// Bytes of datagrams that may wait to be taken.
+const DATAGRAMS: usize = 4 << 20;
 /// How long a worker may take to stop accepting.
 const CLOSING: Duration = Duration::from_secs(2);
 
@@ -252,6 +254,10 @@ fn bind(address: SocketAddr, transport: Transport, shared: bool) -> std::io::Res
     // Old connections must not keep a port from being opened again. With UDP it would let others have the port as well.
     socket.set_reuse_address(transport == Transport::Tcp)?;
     socket.set_reuse_port(shared)?;
+    if transport == Transport::Udp {
+        // As much as the system allows: nobody sends a lost datagram again.
+        let _ = socket.set_recv_buffer_size(DATAGRAMS);
+    }
     socket.bind(&address.into())?;
     Ok(socket)
 }
