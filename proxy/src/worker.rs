@@ -68,7 +68,7 @@ impl Worker {
 
     async fn serve(self: Arc<Self>, mut commands: mpsc::UnboundedReceiver<Command>) {
         let sweeper = tokio::spawn(sweep(Arc::clone(&self.pool)));
-        let mut open = HashMap::new();
+        let mut open: HashMap<Port, Open> = HashMap::new();
         let mut draining = Vec::new();
         while let Some(command) = commands.recv().await {
             let (port, started) = match command {
