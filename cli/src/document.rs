@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::{Deserializer, Track};
-use translate::{ObjectKey, Route, Snapshot};
+use translate::{ObjectKey, Route, RouteKind, Snapshot};
 
 /// Why a document is left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,16 +74,14 @@ impl Object {
     pub(crate) fn add_to(&self, into: &mut Snapshot) -> Result<(), Mistake> {
         let version = self.value.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
         let value = || self.value.clone();
-        match (version.split_once('/').map_or("", |(group, _)| group), self.kind.as_str()) {
+        let group = version.split_once('/').map_or("", |(group, _)| group);
+        if let Some(kind) = RouteKind::named(&self.kind).filter(|_| group == "gateway.networking.k8s.io") {
+            return push(&mut into.routes, tracked(without_nulls(value()), |json| Route::read(kind, json)));
+        }
+        match (group, self.kind.as_str()) {
             ("gateway.networking.k8s.io", "GatewayClass") => push(&mut into.gateway_classes, typed(value())),
             ("gateway.networking.k8s.io", "Gateway") => push(&mut into.gateways, with_listeners(value())),
             ("gateway.networking.k8s.io", "ListenerSet") => push(&mut into.listener_sets, with_listeners(value())),
-            ("gateway.networking.k8s.io", "HTTPRoute") => {
-                push(&mut into.http_routes, tracked(without_nulls(value()), |json| Route::http(json)))
-            }
-            ("gateway.networking.k8s.io", "GRPCRoute") => {
-                push(&mut into.grpc_routes, tracked(without_nulls(value()), |json| Route::grpc(json)))
-            }
             ("gateway.networking.k8s.io", "ReferenceGrant") => push(&mut into.reference_grants, typed(value())),
             ("gateway.networking.k8s.io", "BackendTLSPolicy") => push(&mut into.backend_tls_policies, typed(without_nulls(value()))),
             ("gloo.solo.io", "Upstream") => push(&mut into.upstreams, typed(value())),
@@ -96,8 +94,8 @@ impl Object {
                 "kind",
                 &format!(
                     "{} of {version:?} is not understood here and is left out; understood are GatewayClass, Gateway, ListenerSet, \
-                     HTTPRoute, GRPCRoute, ReferenceGrant, BackendTLSPolicy, Upstream, Namespace, Secret, ConfigMap, Service and \
-                     EndpointSlice",
+                     HTTPRoute, GRPCRoute, TLSRoute, TCPRoute, UDPRoute, ReferenceGrant, BackendTLSPolicy, Upstream, Namespace, Secret, \
+                     ConfigMap, Service and EndpointSlice",
                     self.kind
                 ),
             )),
@@ -241,7 +239,7 @@ mod tests {
             "spec": {"hostnames": null, "rules": [{"matches": null, "filters": [{"type": "Teleport"}]}]}});
         let mut snapshot = Snapshot::default();
         only(route).unwrap().add_to(&mut snapshot).unwrap();
-        assert_eq!(snapshot.grpc_routes.len(), 1);
+        assert_eq!(snapshot.routes.len(), 1);
     }
 
     #[test]

@@ -50,8 +50,9 @@ fn scoped(gateway: &ObjectKey, listener: &str) -> String {
 }
 
 fn is_taken(merged: &Config, listener: &policy::config::Listener) -> bool {
-    let same_port = merged.listeners.values().filter(|known| known.port == listener.port);
-    same_port.into_iter().any(|known| known.protocol != listener.protocol || known.hostname == listener.hostname)
+    let transport = listener.protocol.transport();
+    let mut same_port = merged.listeners.values().filter(|known| known.port == listener.port && known.protocol.transport() == transport);
+    same_port.any(|known| known.protocol.family() != listener.protocol.family() || known.hostname == listener.hostname)
 }
 
 #[cfg(test)]
@@ -59,29 +60,37 @@ mod tests {
     use super::*;
     use policy::config::{Attachment, Listener, Protocol, Rule};
 
-    fn config(port: u16) -> Config {
+    fn config(port: u16, protocol: Protocol) -> Config {
         let mut config = Config::default();
-        let listener = Listener { port, protocol: Protocol::Http, hostname: None, certificates: Vec::new(), client_auth: None };
+        let listener = Listener { port, protocol, hostname: None, certificates: Vec::new(), client_auth: None };
         config.listeners.insert("http".into(), Arc::new(listener));
         let attachment = Attachment { listener: "http".into(), hosts: Vec::new() };
         config.rules.insert("r".into(), Arc::new(Rule { attachments: vec![attachment], ..Rule::default() }));
         config
     }
 
-    fn merged(ports: &[u16]) -> (Config, Vec<Clash>) {
-        merge(ports.iter().enumerate().map(|(nth, port)| (ObjectKey::new("ns", format!("g{nth}")), config(*port))).collect())
+    fn merged(ports: &[(u16, Protocol)]) -> (Config, Vec<Clash>) {
+        let config =
+            |(nth, (port, protocol)): (usize, &(u16, Protocol))| (ObjectKey::new("ns", format!("g{nth}")), config(*port, *protocol));
+        merge(ports.iter().enumerate().map(config).collect())
     }
 
     #[test]
     fn a_rule_of_two_gateways_is_served_on_both() {
-        let (config, clashes) = merged(&[80, 81]);
+        let (config, clashes) = merged(&[(80, Protocol::Http), (81, Protocol::Http)]);
         let attached: Vec<_> = config.rules["r"].attachments.iter().map(|attachment| attachment.listener.as_str()).collect();
         assert_eq!((attached, clashes), (vec!["ns/g0/http", "ns/g1/http"], vec![]));
     }
 
     #[test]
     fn the_second_gateway_on_a_port_is_reported_and_the_first_is_served() {
-        let (config, clashes) = merged(&[80, 80]);
+        let (config, clashes) = merged(&[(80, Protocol::Http), (80, Protocol::Http)]);
         assert_eq!((config.listeners.len(), config.rules["r"].attachments.len(), clashes.len()), (1, 1, 1));
+    }
+
+    #[test]
+    fn udp_has_ports_of_its_own() {
+        let (config, clashes) = merged(&[(53, Protocol::Tcp), (53, Protocol::Udp), (53, Protocol::Udp)]);
+        assert_eq!((config.listeners.len(), clashes.len()), (2, 1));
     }
 }

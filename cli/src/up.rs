@@ -99,6 +99,7 @@ fn apply(server: &mut Server, files: &mut Files, report: &mut Report) -> usize {
     let refused = server.apply(config).map_err(|error| vec![format!("{error}; what was served before is still served")]);
     let refused = refused.map_or_else(|whole| whole, |parts| parts.iter().map(ToString::to_string).collect());
     refused.iter().for_each(|problem| tracing::error!("{problem}"));
-    tracing::info!(listeners, rules, ports = ?server.ports().collect::<Vec<_>>(), "serving");
+    let ports: Vec<String> = server.ports().map(|port| port.to_string()).collect();
+    tracing::info!(listeners, rules, ports = ports.join(" "), "serving");
     refused.len()
 }

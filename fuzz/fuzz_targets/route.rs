@@ -11,7 +11,6 @@ use http::{Uri, request};
 use input::head::{Received, read};
 use libfuzzer_sys::fuzz_target;
 use percent_encoding::percent_decode_str;
-use policy::config::Protocol;
 use policy::{
     CREDENTIAL_HEADERS, Decision, Head, Hostname, ListenerTable, Permit, Permitted, Reason, Refusal, Reply, Table, Target, Upstream,
     decide, normalize_host, wire,
@@ -44,16 +43,13 @@ struct Asked {
 
 fn judge(text: &[u8]) {
     let Some(asked) = asked(text) else { return };
-    for (number, port) in TABLE.ports() {
+    for (at, port) in TABLE.ports() {
         let Some(listener) = port.listener(&asked.host) else { continue };
-        let scheme = match port.protocol {
-            Protocol::Http => "http",
-            Protocol::Https => "https",
-        };
-        match decided(listener, &asked, (scheme, number)) {
+        let origin = (if listener.protocol.terminates_tls() { "https" } else { "http" }, at.number);
+        match decided(listener, &asked, origin) {
             Decision::Forward(permit) => is_forwarded(&asked, &permit),
             Decision::Reply(reply) => is_answered(&asked, &reply),
-            Decision::Refuse(refusal) => is_refused(listener, &asked, (scheme, number), refusal),
+            Decision::Refuse(refusal) => is_refused(listener, &asked, origin, refusal),
         }
     }
 }

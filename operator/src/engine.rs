@@ -337,14 +337,13 @@ impl Engine {
 
 /// Kinds of which nothing but the spec is read, whose generation grows with every change of it.
 fn is_told_by_generation(kind: Kind) -> bool {
-    matches!(kind, Kind::GatewayClass | Kind::Gateway | Kind::ListenerSet | Kind::HttpRoute | Kind::GrpcRoute | Kind::BackendTlsPolicy)
+    matches!(kind, Kind::GatewayClass | Kind::Gateway | Kind::ListenerSet | Kind::Route(_) | Kind::BackendTlsPolicy)
 }
 
 /// Kinds whose status we write.
 fn has_status(kind: Kind) -> bool {
     match kind {
-        Kind::GatewayClass | Kind::Gateway | Kind::ListenerSet | Kind::HttpRoute | Kind::GrpcRoute => true,
-        Kind::Upstream | Kind::BackendTlsPolicy => true,
+        Kind::GatewayClass | Kind::Gateway | Kind::ListenerSet | Kind::Route(_) | Kind::Upstream | Kind::BackendTlsPolicy => true,
         Kind::ReferenceGrant | Kind::Namespace | Kind::Service | Kind::EndpointSlice | Kind::Secret | Kind::ConfigMap => false,
         Kind::GatewayParameters => false,
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kube::core::ApiResource;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use translate::{Kind, Object, ObjectKey, Route};
+use translate::{Kind, Object, ObjectKey, Route, RouteKind};
 
 use crate::manifest::Manifest;
 
@@ -30,8 +30,11 @@ pub(crate) const KINDS: &[Kind] = &[
     Kind::ConfigMap,
     Kind::BackendTlsPolicy,
     Kind::Upstream,
-    Kind::HttpRoute,
-    Kind::GrpcRoute,
+    Kind::Route(RouteKind::Http),
+    Kind::Route(RouteKind::Grpc),
+    Kind::Route(RouteKind::Tls),
+    Kind::Route(RouteKind::Tcp),
+    Kind::Route(RouteKind::Udp),
 ];
 
 /// Where the API server has a kind.
@@ -40,8 +43,11 @@ pub(crate) fn resource(kind: Kind) -> ApiResource {
         Kind::GatewayClass => ("gateway.networking.k8s.io", "v1", "gatewayclasses"),
         Kind::Gateway => ("gateway.networking.k8s.io", "v1", "gateways"),
         Kind::ListenerSet => ("gateway.networking.k8s.io", "v1", "listenersets"),
-        Kind::HttpRoute => ("gateway.networking.k8s.io", "v1", "httproutes"),
-        Kind::GrpcRoute => ("gateway.networking.k8s.io", "v1", "grpcroutes"),
+        Kind::Route(RouteKind::Http) => ("gateway.networking.k8s.io", "v1", "httproutes"),
+        Kind::Route(RouteKind::Grpc) => ("gateway.networking.k8s.io", "v1", "grpcroutes"),
+        Kind::Route(RouteKind::Tls) => ("gateway.networking.k8s.io", "v1", "tlsroutes"),
+        Kind::Route(RouteKind::Tcp) => ("gateway.networking.k8s.io", "v1", "tcproutes"),
+        Kind::Route(RouteKind::Udp) => ("gateway.networking.k8s.io", "v1", "udproutes"),
         Kind::ReferenceGrant => ("gateway.networking.k8s.io", "v1", "referencegrants"),
         Kind::Namespace => ("", "v1", "namespaces"),
         Kind::Service => ("", "v1", "services"),
@@ -78,8 +84,7 @@ pub(crate) fn read(kind: Kind, manifest: Manifest) -> Result<Object, Unreadable>
             refuse_listener_filters(&json)?;
             typed(json).map(Object::ListenerSet)
         }
-        Kind::HttpRoute => Route::http(json).map(|route| Object::Route(Arc::new(route))).map_err(|error| unreadable(&error)),
-        Kind::GrpcRoute => Route::grpc(json).map(|route| Object::Route(Arc::new(route))).map_err(|error| unreadable(&error)),
+        Kind::Route(kind) => Route::read(kind, json).map(|route| Object::Route(Arc::new(route))).map_err(|error| unreadable(&error)),
         Kind::ReferenceGrant => typed(json).map(Object::ReferenceGrant),
         Kind::Namespace => typed(json).map(Object::Namespace),
         Kind::Service => typed(json).map(Object::Service),

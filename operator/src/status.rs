@@ -301,7 +301,7 @@ fn says_nothing(status: Option<&Status>) -> bool {
 fn shape(kind: Kind) -> Shape {
     match kind {
         Kind::Gateway | Kind::ListenerSet => Shape::Listeners,
-        Kind::HttpRoute | Kind::GrpcRoute => Shape::Parents,
+        Kind::Route(_) => Shape::Parents,
         Kind::BackendTlsPolicy => Shape::Ancestors,
         _ => Shape::Conditions,
     }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
+use crate::Port;
 use crate::config::{Config, Listener, Secret};
 use crate::rule::{Backends, CompiledBackend};
 use crate::table::hosts::HostMap;
@@ -22,7 +23,7 @@ use crate::wire::Delta;
 use changes::Changes;
 use uses::{Uses, backends_of, endpoints_of, secret_of};
 
-type Ports = BTreeMap<u16, Arc<PortTable>>;
+type Ports = BTreeMap<Port, Arc<PortTable>>;
 type Places = BTreeMap<String, Place>;
 
 /// A configuration and what was compiled of it.
@@ -224,18 +225,20 @@ fn attach(table: &mut Table, places: &Places, served: &Served, to: impl Fn(&str)
 
 /// All listeners of a configuration, without hosts.
 fn listeners(config: &Config) -> Result<(Ports, Places), CompileError> {
-    let mut ports: BTreeMap<u16, PortTable> = BTreeMap::new();
+    let mut ports: BTreeMap<Port, PortTable> = BTreeMap::new();
     let mut places = Places::new();
     for (name, listener) in &config.listeners {
         let certificates = certificates(name, listener, config)?;
+        let (protocol, family) = (listener.protocol, listener.protocol.family());
+        let number = Port { number: listener.port, transport: protocol.transport() };
         let client_auth = listener.client_auth.clone();
-        let table = Arc::new(ListenerTable { name: name.as_str().into(), certificates, client_auth, hosts: HostMap::default() });
-        let port = ports.entry(listener.port).or_insert_with(|| PortTable { protocol: listener.protocol, listeners: HostMap::default() });
-        if port.protocol != listener.protocol || port.listeners.insert(listener.hostname.as_ref(), table).is_some() {
+        let table = ListenerTable { name: name.as_str().into(), protocol, certificates, client_auth, hosts: HostMap::default() };
+        let port = ports.entry(number).or_insert_with(|| PortTable { family, listeners: HostMap::default() });
+        if port.family != family || port.listeners.insert(listener.hostname.as_ref(), Arc::new(table)).is_some() {
             let problem = format!("another listener has port {} and the same hostname or another protocol", listener.port);
             return Err(CompileError { resource: format!("listener {name}"), problem });
         }
-        places.insert(name.clone(), Place { port: listener.port, hostname: listener.hostname.clone() });
+        places.insert(name.clone(), Place { port: number, hostname: listener.hostname.clone() });
     }
     Ok((ports.into_iter().map(|(number, port)| (number, Arc::new(port))).collect(), places))
 }

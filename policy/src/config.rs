@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::protocol::Protocol;
 use crate::{Hostname, ProviderKind, Reason, Token};
 
 /// Everything one Gateway's proxies need. Serialized as it stands, tokens show as fingerprints: this is what a dump prints.
@@ -32,10 +33,10 @@ pub struct Listener {
     pub port: u16,
     /// What is spoken there.
     pub protocol: Protocol,
-    /// Hosts it serves; `None`: all.
+    /// Hosts it serves, of requests or by SNI; `None`: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hostname: Option<Hostname>,
-    /// Names of the certificate secrets, for [`Protocol::Https`].
+    /// Names of the certificate secrets, where TLS ends here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<String>,
     /// Whether and how clients prove who they are, for [`Protocol::Https`]; `None`: they are not asked.
@@ -61,16 +62,7 @@ pub enum ClientAuthMode {
     AllowInsecureFallback,
 }
 
-/// What a listener speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Protocol {
-    /// HTTP/1.1, and HTTP/2 with prior knowledge.
-    Http,
-    /// HTTP/1.1 or HTTP/2 by ALPN, inside TLS.
-    Https,
-}
-
-/// One rule of one route.
+/// One rule of one route. One of a TLSRoute, TCPRoute or UDPRoute has one match, for everything, and neither filters nor timeouts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Rule {
@@ -86,7 +78,7 @@ pub struct Rule {
     pub matches: Vec<Match>,
     /// Applied to every request of the rule.
     pub filters: Filters,
-    /// Where requests go; none: 500.
+    /// Where requests, connections or flows go; none: they are refused, requests with 500.
     pub backends: Vec<BackendRef>,
     /// How long to wait.
     pub timeouts: Timeouts,
@@ -99,7 +91,7 @@ pub struct Rule {
 /// Identity of a route.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RouteKey {
-    /// `HTTPRoute` or `GRPCRoute`.
+    /// As the API spells it, such as `HTTPRoute`.
     pub kind: String,
     /// Namespace.
     pub namespace: String,
@@ -366,7 +358,7 @@ pub enum Backend {
     Service {
         /// Name of the endpoints resource.
         endpoints: String,
-        /// What the pods speak.
+        /// What the pods speak, where requests are sent to them.
         protocol: AppProtocol,
         /// `None`: in clear. Verified TLS; or the reason to refuse, since what should be verified and cannot be is never sent in clear.
         #[serde(default, skip_serializing_if = "Option::is_none")]

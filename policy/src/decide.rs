@@ -80,6 +80,10 @@ impl Mirroring {
 /// Judges a request that came in on `listener`. `draw` is uniformly random: it picks among weighted backends and mirrors' shares.
 /// `origin` is how the client reached the gateway (`https`, port), for redirects.
 pub fn decide(listener: &ListenerTable, head: &Head<'_>, origin: (&str, u16), draw: u64) -> Decision {
+    // Without SNI, a request can name a host for which another listener of the port only passes connections on.
+    if !listener.protocol.has_requests() {
+        return Decision::Refuse(Reason::Misdirected.into());
+    }
     if matches!(*head.method, Method::TRACE | Method::CONNECT) {
         return Decision::Refuse(Reason::MethodNotAllowed.into());
     }

@@ -12,14 +12,14 @@ use std::sync::Arc;
 use http::{HeaderMap, Method};
 use smallvec::SmallVec;
 
-use crate::config::{ClientAuth, Config, HostPair, Protocol, Secret};
+use crate::config::{ClientAuth, Config, HostPair, Secret};
 use crate::precedence::HostRank;
 use crate::rule::CompiledRule;
 use crate::table::hosts::HostMap;
 use crate::table::paths::PathTable;
 use crate::table::served::Served;
 use crate::wire::Delta;
-use crate::{Compiler, Hostname};
+use crate::{Compiler, Family, Hostname, Port, Protocol};
 
 /// Why a configuration cannot be used. The proxy keeps the last good one. Names resources; quotes no value of one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,15 +49,15 @@ pub struct Head<'r> {
 /// All ports of a Gateway. A clone costs a few pointers.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
-    pub(crate) ports: BTreeMap<u16, Arc<PortTable>>,
+    pub(crate) ports: BTreeMap<Port, Arc<PortTable>>,
     pub(crate) problems: Arc<[CompileError]>,
 }
 
 /// The listeners of one port.
 #[derive(Clone, Debug)]
 pub struct PortTable {
-    /// What is spoken there.
-    pub protocol: Protocol,
+    /// What connections to it have in common.
+    pub family: Family,
     pub(crate) listeners: HostMap<Arc<ListenerTable>>,
 }
 
@@ -66,6 +66,8 @@ pub struct PortTable {
 pub struct ListenerTable {
     /// Its name.
     pub name: Arc<str>,
+    /// What is spoken there.
+    pub protocol: Protocol,
     /// Each a [`Secret::Certificate`]; the same `Arc` for as long as the secret is the same.
     pub certificates: Arc<[Arc<Secret>]>,
     /// What its clients' certificates are measured by; `None`: they are not asked for one.
@@ -86,7 +88,7 @@ pub(crate) struct Ranked {
 /// Where a listener is found.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
-    pub(crate) port: u16,
+    pub(crate) port: Port,
     pub(crate) hostname: Option<Hostname>,
 }
 
@@ -102,13 +104,18 @@ impl Table {
     }
 
     /// The ports to accept on, and what is spoken there.
-    pub fn ports(&self) -> impl Iterator<Item = (u16, &PortTable)> {
+    pub fn ports(&self) -> impl Iterator<Item = (Port, &PortTable)> {
         self.ports.iter().map(|(port, table)| (*port, &**table))
     }
 
-    /// The listeners of a port.
-    pub fn port(&self, port: u16) -> Option<&PortTable> {
-        self.ports.get(&port).map(|table| &**table)
+    /// The listeners of a TCP port.
+    pub fn port(&self, number: u16) -> Option<&PortTable> {
+        self.ports.get(&Port::tcp(number)).map(|table| &**table)
+    }
+
+    /// The listeners of a UDP port.
+    pub fn udp_port(&self, number: u16) -> Option<&PortTable> {
+        self.ports.get(&Port::udp(number)).map(|table| &**table)
     }
 
     /// A listener, for this table alone.
@@ -119,7 +126,8 @@ impl Table {
 }
 
 impl PortTable {
-    /// The one listener that serves a host: the most specific, and no other (listener isolation).
+    /// The one listener that serves a host or an SNI: the most specific, and no other (listener isolation). The empty text, where there
+    /// is no SNI or no such thing, is for the one that serves all.
     pub fn listener(&self, host: &str) -> Option<&Arc<ListenerTable>> {
         self.listeners.candidates(host).next()
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::config::{BackendTls, Config, Secret};
 use crate::Reason;
+use crate::config::{BackendTls, Config, Secret};
 
 /// How a pod is verified, and what it is shown.
 #[derive(Debug)]

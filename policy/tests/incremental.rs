@@ -31,7 +31,12 @@ impl Bits {
 
 fn listener(bits: &mut Bits) -> Listener {
     let port = 80 + u16::try_from(bits.below(2)).unwrap();
-    let protocol = if bits.below(8) == 0 { Protocol::Https } else { Protocol::Http };
+    let protocol = match bits.below(10) {
+        0 => Protocol::Https,
+        1 => Protocol::TlsPassthrough,
+        2 => Protocol::Udp,
+        _ => Protocol::Http,
+    };
     let certificates = (0..bits.below(3) / 2).map(|_| format!("s{}", bits.below(3))).collect();
     Listener { port, protocol, hostname: bits.hostname(), certificates, client_auth: None }
 }
@@ -140,13 +145,13 @@ fn decisions(table: &Table) -> Vec<String> {
     let mut kind = HeaderMap::new();
     kind.insert("x-kind", HeaderValue::from_static("a"));
     let mut all = Vec::new();
-    for (number, port) in table.ports() {
+    for (at, port) in table.ports() {
         for host in ["a.example.com", "b.example.com", "x.y.example.com", "z.com", "other.org", "none"] {
             for path in ["/", "/v1", "/v1/chat", "/v1/x", "/pkg.Service/Get", "/abc"] {
                 for (method, headers) in [(Method::GET, HeaderMap::new()), (Method::POST, kind.clone())] {
                     let head = Head { host, method: &method, path, query: None, headers: &headers };
-                    let decided = port.listener(host).map(|listener| decide(listener, &head, ("http", number), 7));
-                    all.push(format!("{number} {host} {path} {method} {decided:?}"));
+                    let decided = port.listener(host).map(|listener| decide(listener, &head, ("http", at.number), 7));
+                    all.push(format!("{at} {host} {path} {method} {decided:?}"));
                 }
             }
         }

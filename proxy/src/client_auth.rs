@@ -13,13 +13,13 @@ use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, We
 use rustls::sign::CertifiedKey;
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme};
 
-use crate::tls::{HTTP, fitting, protocols, provider, roots_of};
+use crate::tls::{fitting, protocols, provider, roots_of};
 
-/// The settings of a listener with these certificates.
-pub(crate) fn config(auth: &ClientAuth, keys: Vec<Arc<CertifiedKey>>) -> Result<Arc<ServerConfig>, String> {
+/// The settings of a listener with these certificates. `alpn`: what it offers.
+pub(crate) fn config(auth: &ClientAuth, keys: Vec<Arc<CertifiedKey>>, alpn: &[&[u8]]) -> Result<Arc<ServerConfig>, String> {
     let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(|e| e.to_string())?;
     let mut config = builder.with_client_cert_verifier(verifier(auth)?).with_cert_resolver(Arc::new(OneOf(keys)));
-    config.alpn_protocols = protocols(HTTP);
+    config.alpn_protocols = protocols(alpn);
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(Arc::new(config))
@@ -95,7 +95,7 @@ mod tests {
     use tokio_rustls::{TlsAcceptor, TlsConnector};
 
     use super::*;
-    use crate::tls::certified_key;
+    use crate::tls::{HTTP, certified_key};
 
     struct Authority {
         params: CertificateParams,
@@ -136,7 +136,7 @@ mod tests {
     async fn lets_in(mode: ClientAuthMode, authority: &Authority, own: Option<Arc<CertifiedKey>>) -> bool {
         let server = Authority::new();
         let auth = ClientAuth { mode, roots: authority.pem.clone() };
-        let acceptor = TlsAcceptor::from(config(&auth, vec![server.certified()]).unwrap());
+        let acceptor = TlsAcceptor::from(config(&auth, vec![server.certified()], HTTP).unwrap());
         let (near, far) = tokio::io::duplex(64 * 1024);
         let name = ServerName::try_from("a.example.com").unwrap();
         let connector = client(&server, own);
@@ -164,7 +164,7 @@ mod tests {
     fn trusts_nobody_by_what_is_no_authority() {
         for roots in ["", "no PEM", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"] {
             let auth = ClientAuth { mode: ClientAuthMode::AllowInsecureFallback, roots: roots.to_owned() };
-            assert!(config(&auth, Vec::new()).is_err(), "{roots:?}");
+            assert!(config(&auth, Vec::new(), HTTP).is_err(), "{roots:?}");
         }
     }
 }

@@ -11,6 +11,7 @@ use policy::config::AppProtocol;
 use policy::{Origin, PodTls};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -28,6 +29,14 @@ const RESPONSE_HEAD: usize = 256 * 1024;
 /// stops reading never stops the others.
 const STREAM_WINDOW: u32 = 512 * 1024;
 const CONNECTION_WINDOW: u32 = 64 << 20;
+/// Pods tried for one request or connection before it fails: a refused connection costs nothing but time.
+const PODS_TRIED: usize = 3;
+
+/// Some of a backend's pods, starting anywhere among them.
+pub(crate) fn tried(pods: &[SocketAddr]) -> impl Iterator<Item = &SocketAddr> {
+    let first = if pods.len() > 1 { fastrand::usize(..pods.len()) } else { 0 };
+    pods.iter().cycle().skip(first).take(pods.len().min(PODS_TRIED))
+}
 
 impl Worker {
     /// Connects to a pod in clear.
@@ -69,6 +78,12 @@ impl Worker {
     {
         let config = self.tls.pods.get(tls, alpn).map_err(UpstreamError::Tls)?;
         self.secure(stream, config, &tls.settings.sni).await
+    }
+
+    /// Connects to any of the pods, for a connection that is passed on.
+    pub(crate) async fn dial_any(&self, pods: &[SocketAddr]) -> Result<TcpStream, UpstreamError> {
+        let tried: SmallVec<[SocketAddr; PODS_TRIED]> = tried(pods).copied().collect();
+        self.tcp(&tried).await
     }
 
     /// Connects to a provider and verifies that it is who it should be. `upgrade`: the request will need HTTP/1.1.

@@ -1,4 +1,5 @@
-//! Client connections: accepted, sniffed, decrypted, served as HTTP/1.1 or HTTP/2, and let finish when a port closes.
+//! Client connections: accepted, sniffed, decrypted, served as HTTP/1.1 or HTTP/2 or passed on as they are, and let finish when a port
+//! closes.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -13,18 +14,21 @@ use http::{Response, StatusCode};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use policy::config::Protocol;
-use policy::normalize_host;
+use policy::{Family, Passage, Protocol, Reason, pass};
+use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
+use crate::hello::{Hello, hear};
+use crate::metrics::Carried;
 use crate::request;
 use crate::session::{Counted, Session, Via};
 use crate::sniff::{HeadWatch, is_http2};
-use crate::tls::Acceptor;
+use crate::stream::{ask_for_life, join};
+use crate::tls::Terminating;
 use crate::worker::Worker;
 
 /// Bytes of a request's head; more is answered 431.
@@ -51,7 +55,7 @@ pub(crate) struct Listening {
 }
 
 impl Listening {
-    pub(crate) fn start(worker: &Arc<Worker>, port: u16, socket: TcpListener, tls: Acceptor) -> std::io::Result<Self> {
+    pub(crate) fn start(worker: &Arc<Worker>, port: u16, socket: TcpListener, tls: Terminating) -> std::io::Result<Self> {
         socket.set_nonblocking(true)?;
         let socket = tokio::net::TcpListener::from_std(socket)?;
         let (closing, closed) = watch::channel(false);
@@ -74,11 +78,21 @@ impl Listening {
     }
 }
 
+/// What becomes of a connection that begins with no request.
+enum Way {
+    /// It is decrypted under these terms, and then requests come.
+    Http(Arc<ServerConfig>),
+    /// It is decrypted under these terms and passed on.
+    Decrypted(Passage, Arc<ServerConfig>),
+    /// It is passed on as it is.
+    On(Passage),
+}
+
 /// What every connection of a port needs.
 #[derive(Clone)]
 struct Accepted {
     via: Arc<Via>,
-    tls: Acceptor,
+    tls: Terminating,
     closed: watch::Receiver<bool>,
 }
 
@@ -108,30 +122,102 @@ impl Accepted {
         let _ = stream.set_nodelay(true);
         // Ends a connection whose peer has gone, or reads nothing for so long.
         let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(options.idle_timeout));
-        let protocol = self.via.worker.state.load().table.port(self.via.port).map(|port| port.protocol);
-        match protocol {
-            None => {}
-            Some(Protocol::Http) => self.plain(stream).await,
-            Some(Protocol::Https) => self.secured(stream).await,
+        let family = self.via.worker.state.load().table.port(self.via.port).map(|port| port.family);
+        match family {
+            None | Some(Family::Datagram) => {}
+            Some(Family::Plain) => {
+                if let Some(Ok(http2)) = self.patiently(is_http2(&stream)).await {
+                    let session = Session::new(Arc::clone(&self.via), "http", None);
+                    self.http(stream, session, http2).await;
+                }
+            }
+            Some(Family::Encrypted) => Box::pin(self.encrypted(stream)).await,
+            Some(Family::Stream) => Box::pin(self.plain(stream)).await,
         }
     }
 
+    /// Nothing is known of a plain connection but its port.
     async fn plain(self, stream: TcpStream) {
-        if let Some(Ok(http2)) = self.patiently(is_http2(&stream)).await {
-            let session = Session::new(Arc::clone(&self.via), "http", None);
-            self.http(stream, session, http2).await;
+        ask_for_life(&stream);
+        match self.judge("") {
+            Ok(Way::On(passage)) => self.joined(stream, passage, Vec::new(), Carried::Tcp).await,
+            // The listener was another a moment ago.
+            Ok(Way::Http(_) | Way::Decrypted(..)) => {}
+            Err(reason) => self.refuse(reason),
         }
     }
 
-    async fn secured(self, stream: TcpStream) {
-        let shaken = Box::pin(self.patiently(self.tls.accept(stream))).await;
-        match shaken.unwrap_or_else(|| Err(std::io::ErrorKind::TimedOut.into())) {
-            Ok(stream) => {
+    /// What a client asks for in its first words decides who answers it; whoever is nobody's gets no answer at all.
+    async fn encrypted(self, stream: TcpStream) {
+        ask_for_life(&stream);
+        let hello = match Box::pin(self.patiently(hear(stream))).await {
+            Some(Ok(hello)) => hello,
+            Some(Err(error)) => return tracing::debug!(%error, "no TLS handshake began"),
+            None => return tracing::debug!("no TLS handshake began in time"),
+        };
+        let name = hello.name.clone();
+        match self.judge(name.as_deref().unwrap_or_default()) {
+            Ok(Way::Http(config)) => {
+                let Some(stream) = self.handshake(hello, config).await else { return };
                 let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                let session = Session::new(Arc::clone(&self.via), "https", server_name(&stream));
+                let session = Session::new(Arc::clone(&self.via), "https", name);
                 self.http(stream, session, http2).await;
             }
-            Err(error) => tracing::debug!(%error, "TLS handshake with a client failed"),
+            Ok(Way::Decrypted(passage, config)) => {
+                let Some(stream) = self.handshake(hello, config).await else { return };
+                Box::pin(self.joined(stream, passage, Vec::new(), Carried::Tls)).await;
+            }
+            Ok(Way::On(passage)) => {
+                let (first, stream) = hello.into_parts();
+                Box::pin(self.joined(stream, passage, first, Carried::Tls)).await;
+            }
+            Err(reason) => self.refuse(reason),
+        }
+    }
+
+    async fn handshake(&self, hello: Hello<TcpStream>, config: Arc<ServerConfig>) -> Option<TlsStream<TcpStream>> {
+        match Box::pin(self.patiently(hello.handshake(config))).await {
+            Some(Ok(stream)) => return Some(stream),
+            Some(Err(error)) => tracing::debug!(%error, "TLS handshake with a client failed"),
+            None => tracing::debug!("TLS handshake with a client took too long"),
+        }
+        None
+    }
+
+    /// What becomes of a connection with that SNI.
+    fn judge(&self, name: &str) -> Result<Way, Reason> {
+        let state = self.via.worker.state.load();
+        let listener = state.table.port(self.via.port).and_then(|port| port.listener(name)).ok_or(Reason::NoRoute)?;
+        let passed = || pass(listener, name, fastrand::u64(..));
+        let terms = || self.tls.terms(listener, &state).ok_or(Reason::NoRoute);
+        match listener.protocol {
+            // Nobody can answer for it.
+            protocol if protocol.terminates_tls() && !state.certificates.contains_key(&listener.name) => Err(Reason::NoRoute),
+            Protocol::Https => terms().map(Way::Http),
+            Protocol::Tls => Ok(Way::Decrypted(passed()?, terms()?)),
+            Protocol::TlsPassthrough | Protocol::Tcp => passed().map(Way::On),
+            Protocol::Http | Protocol::Udp => Err(Reason::NoRoute),
+        }
+    }
+
+    fn refuse(&self, reason: Reason) {
+        self.via.worker.metrics.refused(reason);
+        tracing::info!(reason = reason.label(), listener.port = self.via.port, "connection refused");
+    }
+
+    /// Passes a connection on until both sides are done, or the port was closed and nobody waits for it any longer.
+    async fn joined<S>(mut self, stream: S, passage: Passage, first: Vec<u8>, carried: Carried)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let limit = self.via.worker.options.drain_timeout;
+        let overdue = async {
+            let _ = self.closed.wait_for(|closed| *closed).await;
+            tokio::time::sleep(limit).await;
+        };
+        tokio::select! {
+            () = join(&self.via, stream, passage, first, carried) => {}
+            () = overdue => tracing::debug!(listener.port = self.via.port, "a connection on a closed port was cut"),
         }
     }
 
@@ -225,10 +311,6 @@ fn say_goodbye<B>(response: &mut Response<B>) {
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-}
-
-fn server_name(stream: &TlsStream<TcpStream>) -> Option<String> {
-    stream.get_ref().1.server_name().map(|name| normalize_host(name).into_owned())
 }
 
 /// Ends when the client has sent no request for a whole `limit`, and none is being answered. HTTP/1 has hyper's timer for that.

@@ -16,15 +16,13 @@ use policy::{CompiledBackend, CompiledRule, Permitted, PodTls, RetryPolicy, Targ
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::body::{RequestBody, after};
-use crate::connect::protocol;
+use crate::connect::{protocol, tried};
 use crate::error::UpstreamError;
 use crate::pool::{Connection, Lease, PoolKey};
 use crate::worker::Worker;
 
 /// A request body up to this size is kept for another try, where the rule has retries; a larger one is sent once.
 const KEPT_BODY: u64 = 64 * 1024;
-/// Pods tried for one request before it fails: a refused connection costs nothing but time.
-const PODS_TRIED: usize = 3;
 /// Idle connections that turn out closed before a new one is made.
 const STALE_TRIED: usize = 3;
 
@@ -150,9 +148,8 @@ impl Tries<'_> {
         tls: Option<&PodTls>,
         pooled: bool,
     ) -> Result<(Connection, PoolKey), UpstreamError> {
-        let first = if pods.len() > 1 { fastrand::usize(..pods.len()) } else { 0 };
         let mut failed = UpstreamError::Connect("no endpoint".into());
-        for pod in pods.iter().cycle().skip(first).take(pods.len().min(PODS_TRIED)) {
+        for pod in tried(pods) {
             let key = match (tls, protocol) {
                 (Some(tls), protocol) => PoolKey::PodTls(*pod, protocol, tls.identity),
                 (None, AppProtocol::H2c) if !self.upgrade => PoolKey::PodH2(*pod),

@@ -4,7 +4,8 @@
 //! source (delta xDS), or files ─► Server::apply ─► State (table, certificates) ── swapped; shares what stayed ──┐
 //!                                                                                                       ▼
 //! listener ─► connection ─► request: find rule ─► decide ─► Permit ─► forward ─► backend
-//!                                     └─ refuse / redirect / preflight
+//!                │                    └─ refuse / redirect / preflight
+//!                └─► stream (TLSRoute, TCPRoute): pass ─► joined to a backend, byte for byte      datagram (UDPRoute): flow by flow
 //! ```
 //!
 //! One single-threaded runtime per worker, each with its own listening sockets (`SO_REUSEPORT`), upstream connections and resolver: a
@@ -16,12 +17,14 @@ mod body;
 mod client_auth;
 mod connect;
 mod connection;
+mod datagram;
 mod dns;
 mod error;
 mod forward;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod headers;
+mod hello;
 pub mod logging;
 mod metrics;
 mod model;
@@ -34,6 +37,7 @@ mod session;
 mod sniff;
 mod source;
 mod state;
+mod stream;
 mod tls;
 mod tunnel;
 mod usage;

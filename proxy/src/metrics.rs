@@ -1,5 +1,7 @@
 //! What a scrape shows. Few series, all made at start: no label holds what a client sent, but for a bounded set of model names.
 
+mod streams;
+
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -7,6 +9,8 @@ use policy::{ProviderKind, Reason};
 use prometheus::{
     Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
+
+pub(crate) use streams::{Carried, Streams};
 
 use crate::error::UpstreamError;
 use crate::usage::Usage;
@@ -31,6 +35,7 @@ pub(crate) struct Metrics {
     refusals: [IntCounter; Reason::ALL.len()],
     pub(crate) credentials_refused: IntCounter,
     pub(crate) connections: IntGauge,
+    pub(crate) streams: Streams,
     config_updates: [IntCounter; 2],
     /// When the configuration in force came into force.
     configured: Mutex<Option<Instant>>,
@@ -56,8 +61,12 @@ impl Metrics {
         let latency = HistogramOpts::new("keyward_request_duration_seconds", "From a request's head to the last byte of its answer.");
         let duration = register(&registry, HistogramVec::new(latency.buckets(LATENCY_BUCKETS.to_vec()), &["kind"])?)?;
         let bytes = counters("keyward_body_bytes_total", "Bytes of request and response bodies.", &["direction"])?;
-        let upstream = counters("keyward_upstream_errors_total", "Permitted requests without an answer of their backend.", &["error"])?;
-        let refusals = counters("keyward_refusals_total", "Requests refused, by reason.", &["reason"])?;
+        let upstream = counters(
+            "keyward_upstream_errors_total",
+            "Permitted requests without an answer of their backend, and connections that it did not take.",
+            &["error"],
+        )?;
+        let refusals = counters("keyward_refusals_total", "Requests, connections and flows refused, by reason.", &["reason"])?;
         let updates = counters("keyward_config_updates_total", "Configurations received.", &["result"])?;
         let tokens =
             HistogramOpts::new("gen_ai_client_token_usage", "Tokens used, as the provider counted them (gen_ai.client.token.usage).");
@@ -81,6 +90,7 @@ impl Metrics {
             refusals: Reason::ALL.map(|reason| refusals.with_label_values(&[reason.label()])),
             credentials_refused: register(&registry, refused)?,
             connections: register(&registry, connections)?,
+            streams: Streams::new(&registry)?,
             config_updates: ["applied", "refused"].map(|result| updates.with_label_values(&[result])),
             configured: Mutex::default(),
             unserved: ["rule", "certificate", "port"].map(|kind| unserved.with_label_values(&[kind])),

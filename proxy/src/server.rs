@@ -1,7 +1,7 @@
 //! The control side: starts workers, applies configurations, opens and closes ports, drains.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use policy::wire::Delta;
-use policy::{Compiler, Config};
+use policy::{Compiler, Config, Port, Transport};
 use rustls::server::ProducesTickets;
 use socket2::{Domain, Socket, Type};
 use tokio::sync::mpsc;
@@ -19,11 +19,13 @@ use crate::dns::Dns;
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::state::State;
-use crate::tls::{self, Acceptor, ClientTls};
+use crate::tls::{self, ClientTls};
 use crate::worker::{Command, Worker};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
+/// Bytes of datagrams that may wait to be taken.
+const DATAGRAMS: usize = 4 << 20;
 /// How long a worker may take to stop accepting.
 const CLOSING: Duration = Duration::from_secs(2);
 
@@ -45,7 +47,7 @@ pub enum ApplyError {
     #[error("port {port} on {bind}: {source}; end what uses it, or choose another address with --bind")]
     Port {
         /// The port.
-        port: u16,
+        port: Port,
         /// The address.
         bind: IpAddr,
         /// The system's reason.
@@ -76,7 +78,7 @@ pub struct Server {
     metrics: Arc<Metrics>,
     admin: Admin,
     workers: Vec<RunningWorker>,
-    ports: BTreeSet<u16>,
+    ports: BTreeSet<Port>,
     ticketer: Arc<dyn ProducesTickets>,
 }
 
@@ -144,7 +146,7 @@ impl Server {
     }
 
     /// The ports accepted on now.
-    pub fn ports(&self) -> impl Iterator<Item = u16> {
+    pub fn ports(&self) -> impl Iterator<Item = Port> {
         self.ports.iter().copied()
     }
 
@@ -164,7 +166,7 @@ impl Server {
     /// tried again with every change.
     pub fn apply_delta(&mut self, delta: Delta) -> Result<Vec<ApplyError>, ApplyError> {
         let mut failed = self.compile(delta)?;
-        let wanted: BTreeSet<u16> = self.state.load().table.ports().map(|(port, _)| port).collect();
+        let wanted: BTreeSet<Port> = self.state.load().table.ports().map(|(port, _)| port).collect();
         for port in self.ports.difference(&wanted) {
             self.close(*port);
         }
@@ -192,29 +194,37 @@ impl Server {
         Ok(failed)
     }
 
-    fn open(&self, port: u16) -> Result<(), ApplyError> {
-        let address = SocketAddr::new(self.options.bind, port);
-        let failed = |source| ApplyError::Port { port, bind: address.ip(), source };
-        let tls = Acceptor::new(port, Arc::clone(&self.state), Arc::clone(&self.ticketer)).map_err(|e| ApplyError::start("TLS", e))?;
-        // Shared ports would let a second proxy on the same address take half of the connections: ask for it alone first.
-        let alone = bind(address, false).map_err(failed)?;
-        let sockets = match self.workers.len() {
-            1 => vec![listen(alone).map_err(failed)?],
-            workers => {
-                drop(alone);
-                let shared = (0..workers).map(|_| bind(address, true).and_then(listen));
-                shared.collect::<Result<Vec<_>, _>>().map_err(failed)?
-            }
-        };
+    fn open(&self, port: Port) -> Result<(), ApplyError> {
+        let number = port.number;
+        let tls = tls::terminating(number, Arc::clone(&self.state), Arc::clone(&self.ticketer)).map_err(|e| ApplyError::start("TLS", e))?;
+        let sockets = self.sockets(port).map_err(|source| ApplyError::Port { port, bind: self.options.bind, source })?;
         for (worker, socket) in self.workers.iter().zip(sockets) {
-            let command = Command::Listen { port, socket, tls: tls.clone() };
+            let command = match port.transport {
+                Transport::Tcp => Command::Listen { port: number, socket: socket.into(), tls: tls.clone() },
+                Transport::Udp => Command::Receive { port: number, socket: socket.into() },
+            };
             worker.commands.send(command).map_err(|_| ApplyError::start("worker thread", "it has ended"))?;
         }
         Ok(())
     }
 
+    /// One for each worker, ready to take what comes.
+    fn sockets(&self, port: Port) -> std::io::Result<Vec<Socket>> {
+        let address = SocketAddr::new(self.options.bind, port.number);
+        // Shared ports would let a second proxy on the same address take half of the connections: ask for it alone first.
+        let alone = bind(address, port.transport, false)?;
+        match self.workers.len() {
+            1 => Ok(vec![listen(alone, port.transport)?]),
+            workers => {
+                drop(alone);
+                let shared = |_| bind(address, port.transport, true).and_then(|socket| listen(socket, port.transport));
+                (0..workers).map(shared).collect()
+            }
+        }
+    }
+
     /// Returns when no worker accepts on the port any more, so that it can be opened again.
-    fn close(&self, port: u16) {
+    fn close(&self, port: Port) {
         let (closed, wait) = std::sync::mpsc::channel();
         for worker in &self.workers {
             let _ = worker.commands.send(Command::Close { port, closed: closed.clone() });
@@ -235,15 +245,26 @@ impl Server {
     }
 }
 
-fn bind(address: SocketAddr, shared: bool) -> std::io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    socket.set_reuse_address(true)?;
+fn bind(address: SocketAddr, transport: Transport, shared: bool) -> std::io::Result<Socket> {
+    let kind = match transport {
+        Transport::Tcp => Type::STREAM,
+        Transport::Udp => Type::DGRAM,
+    };
+    let socket = Socket::new(Domain::for_address(address), kind, None)?;
+    // Old connections must not keep a port from being opened again. With UDP it would let others have the port as well.
+    socket.set_reuse_address(transport == Transport::Tcp)?;
     socket.set_reuse_port(shared)?;
+    if transport == Transport::Udp {
+        // As much as the system allows: nobody sends a lost datagram again.
+        let _ = socket.set_recv_buffer_size(DATAGRAMS);
+    }
     socket.bind(&address.into())?;
     Ok(socket)
 }
 
-fn listen(socket: Socket) -> std::io::Result<TcpListener> {
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+fn listen(socket: Socket, transport: Transport) -> std::io::Result<Socket> {
+    if transport == Transport::Tcp {
+        socket.listen(BACKLOG)?;
+    }
+    Ok(socket)
 }

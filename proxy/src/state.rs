@@ -109,7 +109,8 @@ fn mutual(
     for listener in table.ports().flat_map(|(_, port)| port.listeners()) {
         let Some(auth) = &listener.client_auth else { continue };
         let keys = certificates.get(&listener.name).into_iter().flatten().map(|certificate| Arc::clone(&certificate.key));
-        match client_auth::config(auth, keys.collect()) {
+        let alpn = if listener.protocol.has_requests() { tls::HTTP } else { &[] };
+        match client_auth::config(auth, keys.collect(), alpn) {
             Ok(config) => drop(configs.insert(Arc::clone(&listener.name), config)),
             Err(problem) => failed.push(ApplyError::Certificate { listener: listener.name.to_string(), problem }),
         }

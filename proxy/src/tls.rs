@@ -1,20 +1,16 @@
 //! TLS on both sides: certificates by SNI towards clients, verification towards providers and pods.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use policy::{Token, normalize_host};
+use policy::{ListenerTable, Token, normalize_host};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ProducesTickets, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::LazyConfigAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use crate::pod_tls::PodConfigs;
 use crate::state::State;
@@ -56,44 +52,33 @@ pub(crate) fn ticketer() -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
     rustls::crypto::aws_lc_rs::Ticketer::new()
 }
 
-/// Takes a port's TLS connections in.
+/// The TLS settings of a listening port, for listeners where TLS ends and no client is asked for a certificate.
 #[derive(Clone)]
-pub(crate) struct Acceptor {
-    port: u16,
-    state: Arc<ArcSwap<State>>,
-    /// For listeners that ask no client for a certificate.
-    open: Arc<ServerConfig>,
+pub(crate) struct Terminating {
+    /// Offers HTTP/2 and HTTP/1.1.
+    http: Arc<ServerConfig>,
+    /// Offers nothing: what is inside is between the client and the backend.
+    raw: Arc<ServerConfig>,
 }
 
-impl Acceptor {
-    /// Certificates come from the state of the moment, so that a new one needs no new port.
-    pub(crate) fn new(port: u16, state: Arc<ArcSwap<State>>, ticketer: Arc<dyn ProducesTickets>) -> Result<Self, rustls::Error> {
-        let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
-        let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(BySni { port, state: Arc::clone(&state) }));
-        config.alpn_protocols = protocols(HTTP);
-        config.ticketer = ticketer;
-        Ok(Self { port, state, open: Arc::new(config) })
-    }
+/// Certificates come from the state of the moment, so that a new one needs no new port.
+pub(crate) fn terminating(port: u16, state: Arc<ArcSwap<State>>, ticketer: Arc<dyn ProducesTickets>) -> Result<Terminating, rustls::Error> {
+    let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+    let mut raw = builder.with_no_client_auth().with_cert_resolver(Arc::new(BySni { port, state }));
+    raw.ticketer = ticketer;
+    let mut http = raw.clone();
+    http.alpn_protocols = protocols(HTTP);
+    Ok(Terminating { http: Arc::new(http), raw: Arc::new(raw) })
+}
 
-    /// The handshake, under the terms of the listener that the client's SNI selects.
-    pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> io::Result<TlsStream<S>> {
-        let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
-        let config = self.terms(start.client_hello())?;
-        start.into_stream(config).await
-    }
-
-    /// A listener whose terms cannot be met lets nobody in.
-    fn terms(&self, hello: ClientHello<'_>) -> io::Result<Arc<ServerConfig>> {
-        let state = self.state.load();
-        let host = normalize_host(hello.server_name().unwrap_or_default());
-        let listener = state.table.port(self.port).and_then(|port| port.listener(&host));
-        match listener.filter(|listener| listener.client_auth.is_some()) {
-            None => Ok(Arc::clone(&self.open)),
-            Some(listener) => {
-                let config = state.client_auth.get(&listener.name).cloned();
-                config.ok_or_else(|| io::Error::other("the listener's clients cannot be verified"))
-            }
+impl Terminating {
+    /// The terms of a listener of the port. `None`: it asks clients for certificates and cannot verify them, so it lets nobody in.
+    pub(crate) fn terms(&self, listener: &ListenerTable, state: &State) -> Option<Arc<ServerConfig>> {
+        if listener.client_auth.is_some() {
+            return state.client_auth.get(&listener.name).cloned();
         }
+        let open = if listener.protocol.has_requests() { &self.http } else { &self.raw };
+        Some(Arc::clone(open))
     }
 }
 

@@ -9,12 +9,9 @@ use policy::Hostname;
 use crate::ObjectKey;
 use crate::model::RouteKind;
 
-/// The hosts of one listener that accepted routes have.
+/// The hosts of one listener that accepted routes have, by their kind. Only HTTPRoutes and GRPCRoutes ever meet on one.
 #[derive(Debug, Default)]
-pub(crate) struct Claims<'r> {
-    http: Hosts<'r>,
-    grpc: Hosts<'r>,
-}
+pub(crate) struct Claims<'r>(BTreeMap<RouteKind, Hosts<'r>>);
 
 /// Hosts of routes of one kind, each with its first route.
 #[derive(Debug, Default)]
@@ -31,25 +28,19 @@ struct Hosts<'r> {
 }
 
 impl<'r> Claims<'r> {
-    /// The route of the other kind that has one of `hosts`; `None` among them stands for all hosts.
+    /// The route of another kind that has one of `hosts`; `None` among them stands for all hosts.
     pub(crate) fn rival<'h>(
         &self,
         kind: RouteKind,
         mut hosts: impl Iterator<Item = Option<&'h Hostname>>,
     ) -> Option<(RouteKind, &'r ObjectKey)> {
-        let (other, taken) = match kind {
-            RouteKind::Http => (RouteKind::Grpc, &self.grpc),
-            RouteKind::Grpc => (RouteKind::Http, &self.http),
-        };
-        hosts.find_map(|host| taken.owner(host)).map(|owner| (other, owner))
+        let others = || self.0.iter().filter(|(other, _)| **other != kind);
+        hosts.find_map(|host| others().find_map(|(other, taken)| Some((*other, taken.owner(host)?))))
     }
 
     /// Notes that a route has `hosts`. Whoever comes first keeps them.
     pub(crate) fn take<'h>(&mut self, kind: RouteKind, owner: &'r ObjectKey, hosts: impl Iterator<Item = Option<&'h Hostname>>) {
-        let own = match kind {
-            RouteKind::Http => &mut self.http,
-            RouteKind::Grpc => &mut self.grpc,
-        };
+        let own = self.0.entry(kind).or_default();
         hosts.for_each(|host| own.insert(host, owner));
     }
 }

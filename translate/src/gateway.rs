@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crds::GatewayParametersSpec;
 use gateway_api::experimental::gateways as api;
-use policy::{Hostname, config};
+use policy::{Family, Hostname, Port, Protocol, config};
 
 use crate::class::{Classes, Owner};
 use crate::finding::{About, Aspect, Finding, Findings, Problem};
@@ -123,27 +123,27 @@ impl Gateway {
     }
 
     /// Its listeners with what they speak, if it is served at all.
-    pub(crate) fn served(&self) -> impl Iterator<Item = (&Listener, config::Protocol)> {
+    pub(crate) fn served(&self) -> impl Iterator<Item = (&Listener, Protocol)> {
         let listeners = self.listeners.iter().filter(|_| self.is_served());
         listeners.filter_map(|listener| listener.served().map(|protocol| (listener, protocol)))
     }
 
     /// Listeners that are not served although their port is, each host once: what is meant for them must not fall to a listener for
     /// wider hosts (listener isolation, GatewaySpec.listeners).
-    pub(crate) fn closed(&self) -> Vec<(&Listener, config::Protocol)> {
-        let mut taken: BTreeSet<(i32, Option<&Hostname>)> = BTreeSet::new();
-        let mut ports: BTreeMap<i32, config::Protocol> = BTreeMap::new();
+    pub(crate) fn closed(&self) -> Vec<(&Listener, Protocol)> {
+        let mut taken: BTreeSet<(i32, Family, Option<&Hostname>)> = BTreeSet::new();
+        let mut ports: BTreeSet<(i32, Family)> = BTreeSet::new();
         for (listener, protocol) in self.served() {
-            ports.insert(listener.port, protocol);
-            taken.extend(listener.hostname.as_ref().map(|hostname| (listener.port, hostname.as_ref())));
+            ports.insert((listener.port, protocol.family()));
+            taken.extend(listener.hostname.as_ref().map(|hostname| (listener.port, protocol.family(), hostname.as_ref())));
         }
         let mut closed = Vec::new();
         for listener in &self.listeners {
-            let protocol = ports.get(&listener.port).filter(|protocol| listener.speaks() == Some(**protocol));
-            if let (Some(protocol), Ok(hostname)) = (protocol, &listener.hostname)
-                && taken.insert((listener.port, hostname.as_ref()))
+            if let (Some(protocol), Ok(hostname)) = (listener.protocol, &listener.hostname)
+                && ports.contains(&(listener.port, protocol.family()))
+                && taken.insert((listener.port, protocol.family(), hostname.as_ref()))
             {
-                closed.push((listener, *protocol));
+                closed.push((listener, protocol));
             }
         }
         closed
@@ -210,8 +210,9 @@ impl Gateway {
         let own = parameters_of(index, &key, &gateway.spec).and_then(Result::ok);
         let parameters = own.map_or_else(|| base.clone(), |own| own.merged_over(base));
         // Also while a certificate is away: the Service's address would go with its last port.
-        let ports = self.listeners.iter().filter(|listener| listener.is_sound() && listener.speaks().is_some());
-        let ports = ports.filter_map(|listener| u16::try_from(listener.port).ok()).collect();
+        let port =
+            |listener: &Listener| Some(Port { number: u16::try_from(listener.port).ok()?, transport: listener.protocol?.transport() });
+        let ports = self.listeners.iter().filter(|listener| listener.is_sound()).filter_map(port).collect();
         match infra::of(gateway, &ports, &parameters, &cluster.infra) {
             Ok(infra) => self.infra = Some(infra),
             Err(message) => self.findings.push(Finding::accepted(PARAMETERS, INVALID_PARAMETERS, message)),

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use gateway_api::experimental::gateways::Gateway;
+use policy::{Port, Transport};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -86,7 +87,7 @@ pub(crate) fn account(gateway: &Gateway) -> ObjectKey {
 /// What a Gateway with these ports and parameters needs; or what is wrong with the parameters.
 pub(crate) fn of(
     gateway: &Gateway,
-    ports: &BTreeSet<u16>,
+    ports: &BTreeSet<Port>,
     parameters: &crds::GatewayParametersSpec,
     settings: &InfraSettings,
 ) -> Result<Infra, String> {
@@ -189,11 +190,10 @@ fn disruption_budget(writer: &Writer) -> Value {
 }
 
 /// `address` is the one that a load balancer is asked for.
-fn service(writer: &Writer, ports: &BTreeSet<u16>, parameters: &crds::GatewayParametersSpec, address: Option<&IpAddr>) -> InfraObject {
+fn service(writer: &Writer, ports: &BTreeSet<Port>, parameters: &crds::GatewayParametersSpec, address: Option<&IpAddr>) -> InfraObject {
     let given = parameters.service.clone().unwrap_or_default();
     let kind = given.kind.unwrap_or(crds::gateway_parameters::ServiceType::LoadBalancer);
-    let port = |port: &u16| json!({ "name": format!("port-{port}"), "port": port, "targetPort": port, "protocol": "TCP" });
-    let ports: Vec<Value> = ports.iter().map(port).collect();
+    let ports: Vec<Value> = ports.iter().map(service_port).collect();
     let mut spec = json!({ "type": kind, "selector": writer.selector, "ports": ports });
     let address = address.filter(|_| kind == crds::gateway_parameters::ServiceType::LoadBalancer);
     let optional = [
@@ -211,6 +211,15 @@ fn service(writer: &Writer, ports: &BTreeSet<u16>, parameters: &crds::GatewayPar
         annotations.extend(given.annotations.into_iter().map(|(name, value)| (name, json!(value))));
     }
     object
+}
+
+/// Names of a Service's ports are unique, and its numbers are per protocol.
+fn service_port(Port { number, transport }: &Port) -> Value {
+    let name = match transport {
+        Transport::Tcp => format!("port-{number}"),
+        Transport::Udp => format!("port-{number}-udp"),
+    };
+    json!({ "name": name, "port": number, "targetPort": number, "protocol": transport.as_str() })
 }
 
 fn autoscaler(writer: &Writer, given: &crds::gateway_parameters::Autoscaling) -> Value {
@@ -240,7 +249,7 @@ mod tests {
     }
 
     fn infra(gateway: &Gateway, parameters: &crds::GatewayParametersSpec) -> Infra {
-        of(gateway, &BTreeSet::from([80]), parameters, &InfraSettings::default()).unwrap()
+        of(gateway, &BTreeSet::from([Port::tcp(80)]), parameters, &InfraSettings::default()).unwrap()
     }
 
     fn find<'i>(infra: &'i Infra, kind: &str) -> &'i Value {

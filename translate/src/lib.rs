@@ -47,7 +47,7 @@ pub use gateway::GatewayAddress;
 pub use infra::{Infra, InfraObject, InfraSettings};
 /// The time in conditions: the type that k8s-openapi's `meta::v1::Time` wraps.
 pub use k8s_openapi::jiff::Timestamp;
-pub use model::{ListenerSet, ParentRef, Route};
+pub use model::{ListenerSet, ParentRef, Route, RouteKind};
 pub use object::{Kind, Object};
 pub use snapshot::{ClusterSettings, ObjectKey, Proxies, Settings, Snapshot, Translation};
 pub use status::{

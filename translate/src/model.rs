@@ -1,11 +1,12 @@
 //! Routes of every kind as one model, read once when an object arrives: the API's JSON is nearly the same for all kinds, so everything
-//! behind this edge is written once.
+//! behind this edge is written once. A rule of a TLSRoute, TCPRoute or UDPRoute is one that matches everything and has backends only.
 //!
 //! The types here are lenient: an enum is a text and a number is wide, so that what we do not understand, such as a filter of a newer
 //! version of the API, arrives as a value that becomes a condition and a refusing rule. Defaults are those of the CRDs, which files
 //! lack. What holds a value of a manifest is not printable: it may be a credential.
 
 mod filter;
+mod kind;
 mod listener_set;
 
 use std::fmt;
@@ -15,27 +16,12 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub(crate) use filter::{Cors, Filter, Header, HeaderModifier, PathModifier, RequestMirror, RequestRedirect, UrlRewrite};
+pub use kind::RouteKind;
 pub use listener_set::ListenerSet;
 
 use crate::finding::About;
 use crate::grant::GATEWAY_GROUP;
 use crate::{Kind, ObjectKey};
-
-/// Kinds of routes that are served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum RouteKind {
-    Http,
-    Grpc,
-}
-
-impl RouteKind {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "HTTPRoute",
-            Self::Grpc => "GRPCRoute",
-        }
-    }
-}
 
 /// A route's identity among all routes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,20 +31,16 @@ pub(crate) struct RouteId {
 }
 
 impl RouteId {
-    pub(crate) fn new(kind: Kind, key: &ObjectKey) -> Self {
-        let kind = if kind == Kind::GrpcRoute { RouteKind::Grpc } else { RouteKind::Http };
+    pub(crate) fn new(kind: RouteKind, key: &ObjectKey) -> Self {
         Self { kind, key: key.clone() }
     }
 
     pub(crate) fn kind(&self) -> Kind {
-        match self.kind {
-            RouteKind::Http => Kind::HttpRoute,
-            RouteKind::Grpc => Kind::GrpcRoute,
-        }
+        Kind::Route(self.kind)
     }
 }
 
-/// An HTTPRoute or a GRPCRoute, as written.
+/// A route of any kind, as written.
 pub struct Route {
     pub(crate) kind: RouteKind,
     pub(crate) key: ObjectKey,
@@ -221,24 +203,25 @@ pub(crate) struct Retry {
     pub(crate) backoff: Option<String>,
 }
 
-/// A route whose matches are `M`, as its JSON has it.
+/// A route whose rules are `R`, as its JSON has it.
 #[derive(Deserialize)]
-#[serde(bound = "M: DeserializeOwned")]
-struct Object<M> {
+#[serde(bound = "R: DeserializeOwned")]
+struct Object<R> {
     metadata: ObjectMeta,
-    spec: Spec<M>,
+    spec: Spec<R>,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", bound = "M: DeserializeOwned")]
-struct Spec<M> {
+#[serde(rename_all = "camelCase", bound = "R: DeserializeOwned")]
+struct Spec<R> {
     #[serde(default)]
     parent_refs: Vec<ParentRef>,
     #[serde(default)]
     hostnames: Vec<String>,
-    rules: Option<Vec<Rule<M>>>,
+    rules: Option<Vec<R>>,
 }
 
+/// A rule whose matches are `M`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", bound = "M: DeserializeOwned")]
 struct Rule<M> {
@@ -251,6 +234,14 @@ struct Rule<M> {
     timeouts: Option<Timeouts>,
     retry: Option<Retry>,
     session_persistence: Option<IgnoredAny>,
+}
+
+/// A rule of a route that knows no requests. What else a file says here, the API server would have dropped.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Passing {
+    #[serde(default)]
+    backend_refs: Vec<BackendRef>,
 }
 
 #[derive(Deserialize)]
@@ -272,12 +263,21 @@ struct GrpcMatch {
 }
 
 impl Route {
-    /// Reads an HTTPRoute, such as a `serde_json::Value`. Without `rules` it has one that matches everything, as the CRD's default says.
+    /// Reads a route of a kind, such as a `serde_json::Value`. An HTTPRoute without `rules` has one that matches everything, as the CRD's
+    /// default says.
     ///
     /// Fails on what no version of the API allows, such as a text in place of a list. The error may repeat the value it met, which may
     /// be a credential: it is not for logs.
-    pub fn http<'de, D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        let Object { metadata, spec } = Object::<HttpMatch>::deserialize(json)?;
+    pub fn read<'de, D: Deserializer<'de>>(kind: RouteKind, json: D) -> Result<Self, D::Error> {
+        match kind {
+            RouteKind::Http => Self::http(json),
+            RouteKind::Grpc => Self::grpc(json),
+            RouteKind::Tls | RouteKind::Tcp | RouteKind::Udp => Self::passing(kind, json),
+        }
+    }
+
+    fn http<'de, D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        let Object { metadata, spec } = Object::<Rule<HttpMatch>>::deserialize(json)?;
         let without_rules = spec.rules.is_none();
         let mut route = Self::new(RouteKind::Http, &metadata, spec);
         if without_rules {
@@ -286,13 +286,21 @@ impl Route {
         Ok(route)
     }
 
-    /// Reads a GRPCRoute; else as [`Route::http`].
-    pub fn grpc<'de, D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        let Object { metadata, spec } = Object::<GrpcMatch>::deserialize(json)?;
+    fn grpc<'de, D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        let Object { metadata, spec } = Object::<Rule<GrpcMatch>>::deserialize(json)?;
         Ok(Self::new(RouteKind::Grpc, &metadata, spec))
     }
 
-    fn new<M: Into<RouteMatch>>(kind: RouteKind, metadata: &ObjectMeta, spec: Spec<M>) -> Self {
+    fn passing<'de, D: Deserializer<'de>>(kind: RouteKind, json: D) -> Result<Self, D::Error> {
+        let Object { metadata, spec } = Object::<Passing>::deserialize(json)?;
+        let mut route = Self::new(kind, &metadata, spec);
+        if !kind.has_hostnames() {
+            route.hostnames.clear();
+        }
+        Ok(route)
+    }
+
+    fn new<R: Into<RouteRule>>(kind: RouteKind, metadata: &ObjectMeta, spec: Spec<R>) -> Self {
         Self {
             kind,
             key: ObjectKey::of(metadata),
@@ -300,7 +308,7 @@ impl Route {
             created: metadata.creation_timestamp.as_ref().map(|time| time.0.as_second()).unwrap_or_default(),
             parent_refs: spec.parent_refs,
             hostnames: spec.hostnames,
-            rules: spec.rules.into_iter().flatten().map(RouteRule::from).collect(),
+            rules: spec.rules.into_iter().flatten().map(Into::into).collect(),
         }
     }
 
@@ -326,6 +334,13 @@ impl<M: Into<RouteMatch>> From<Rule<M>> for RouteRule {
     }
 }
 
+impl From<Passing> for RouteRule {
+    fn from(rule: Passing) -> Self {
+        let bare = rule.backend_refs.into_iter().map(|one| BackendRef { filters: Vec::new(), ..one });
+        Self { backend_refs: bare.collect(), ..Self::default() }
+    }
+}
+
 impl From<HttpMatch> for RouteMatch {
     fn from(given: HttpMatch) -> Self {
         let path = given.path.map_or(PathCondition::Any, PathCondition::Path);
@@ -343,7 +358,11 @@ impl From<GrpcMatch> for RouteMatch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
+
+    fn read(kind: RouteKind, spec: Value) -> Route {
+        Route::read(kind, json!({ "metadata": { "name": "r" }, "spec": spec })).unwrap()
+    }
 
     #[test]
     fn reads_what_nobody_knows_as_values() {
@@ -352,7 +371,7 @@ mod tests {
             "filters": [{ "type": "Teleport", "teleport": { "to": 1 } }],
             "backendRefs": [{ "name": "a", "weight": -1, "filters": [{ "type": "Teleport" }] }]
         }] });
-        let route = Route::http(json!({ "metadata": { "name": "r" }, "spec": spec })).unwrap();
+        let route = read(RouteKind::Http, spec);
         let [rule] = route.rules.as_slice() else { panic!("{route:?}") };
         assert!(matches!(&rule.matches[0].path, PathCondition::Path(path) if path.kind == "Glob"));
         assert_eq!((rule.filters[0].kind.as_str(), rule.backend_refs[0].weight), ("Teleport", Some(-1)));
@@ -360,14 +379,29 @@ mod tests {
 
     #[test]
     fn matches_everything_without_rules_and_nothing_with_none() {
-        let rules = |spec| Route::http(json!({ "metadata": { "name": "r" }, "spec": spec })).unwrap().rules.len();
+        let rules = |spec| read(RouteKind::Http, spec).rules.len();
         assert_eq!((rules(json!({})), rules(json!({ "rules": [] }))), (1, 0));
+    }
+
+    #[test]
+    fn a_route_that_knows_no_requests_has_hostnames_only_with_tls_and_never_a_filter() {
+        let spec = json!({ "hostnames": ["a.example.com"], "rules": [{
+            "matches": [{ "path": { "value": "/x" } }],
+            "filters": [{ "type": "RequestRedirect" }],
+            "backendRefs": [{ "name": "a", "port": 1, "weight": 2, "filters": [{ "type": "RequestRedirect" }] }]
+        }] });
+        for (kind, hostnames) in [(RouteKind::Tls, 1), (RouteKind::Tcp, 0), (RouteKind::Udp, 0)] {
+            let route = read(kind, spec.clone());
+            let [rule] = route.rules.as_slice() else { panic!("{route:?}") };
+            assert_eq!((route.hostnames.len(), rule.matches.len(), rule.filters.len()), (hostnames, 0, 0));
+            assert_eq!((rule.backend_refs[0].weight, rule.backend_refs[0].filters.len()), (Some(2), 0));
+        }
     }
 
     #[test]
     fn prints_no_value_of_a_manifest() {
         let matched = json!({ "headers": [{ "name": "authorization", "value": "sk-canary" }] });
-        let route = Route::grpc(json!({ "metadata": { "name": "r" }, "spec": { "rules": [{ "matches": [matched] }] } })).unwrap();
+        let route = read(RouteKind::Grpc, json!({ "rules": [{ "matches": [matched] }] }));
         assert!(!format!("{route:?}").contains("canary"));
     }
 }

@@ -8,7 +8,7 @@ use gateway_api::experimental::referencegrants::ReferenceGrant;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
-use crate::{BackendTlsPolicy, ListenerSet, ObjectKey, Route};
+use crate::{BackendTlsPolicy, ListenerSet, ObjectKey, Route, RouteKind};
 
 /// A kind that is translated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,8 +17,7 @@ pub enum Kind {
     GatewayClass,
     Gateway,
     ListenerSet,
-    HttpRoute,
-    GrpcRoute,
+    Route(RouteKind),
     ReferenceGrant,
     Namespace,
     Service,
@@ -37,8 +36,7 @@ impl Kind {
             Self::GatewayClass => "GatewayClass",
             Self::Gateway => "Gateway",
             Self::ListenerSet => "ListenerSet",
-            Self::HttpRoute => "HTTPRoute",
-            Self::GrpcRoute => "GRPCRoute",
+            Self::Route(kind) => kind.as_str(),
             Self::ReferenceGrant => "ReferenceGrant",
             Self::Namespace => "Namespace",
             Self::Service => "Service",

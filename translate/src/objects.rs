@@ -89,7 +89,7 @@ impl Objects {
         let was_there = match kind {
             Kind::GatewayClass => self.classes.remove(key).is_some(),
             Kind::Gateway => self.gateways.remove(key).is_some(),
-            Kind::HttpRoute | Kind::GrpcRoute => self.routes.remove(&RouteId::new(kind, key)).is_some(),
+            Kind::Route(kind) => self.routes.remove(&RouteId::new(kind, key)).is_some(),
             Kind::ReferenceGrant => self.grants.remove(key).is_some(),
             Kind::Namespace => self.namespaces.remove(key).is_some(),
             Kind::Service => self.services.remove(key).is_some(),
@@ -110,7 +110,7 @@ impl Objects {
             Kind::GatewayClass => self.classes.len(),
             Kind::Gateway => self.gateways.len(),
             Kind::ListenerSet => self.listener_sets.len(),
-            Kind::HttpRoute | Kind::GrpcRoute => self.routes.keys().filter(|id| id.kind() == kind).count(),
+            Kind::Route(kind) => self.routes.keys().filter(|id| id.kind == kind).count(),
             Kind::ReferenceGrant => self.grants.len(),
             Kind::Namespace => self.namespaces.len(),
             Kind::Service => self.services.len(),

@@ -19,8 +19,8 @@ type Age = (i64, String, RouteKind);
 #[derive(Default)]
 pub(crate) struct Roster {
     by_age: BTreeMap<Age, RouteId>,
-    /// Of those, the GRPCRoutes.
-    grpc: usize,
+    /// How many of those are of each kind.
+    kinds: BTreeMap<RouteKind, usize>,
     conflicts: Conflicts,
     /// By listener, how many accepted routes it has.
     counts: BTreeMap<String, i32>,
@@ -40,23 +40,24 @@ impl Roster {
     pub(crate) fn enter(&mut self, route: &RouteState) {
         let id = route.compiled.route.id();
         if self.by_age.insert(age(route), id.clone()).is_none() {
-            self.grpc += usize::from(id.kind == RouteKind::Grpc);
+            *self.kinds.entry(id.kind).or_default() += 1;
         }
     }
 
     /// A route is no longer here, or is not what it was.
     pub(crate) fn leave(&mut self, route: &RouteState) {
         if let Some(id) = self.by_age.remove(&age(route)) {
-            self.grpc -= usize::from(id.kind == RouteKind::Grpc);
+            *self.kinds.entry(id.kind).or_default() -= 1;
         }
     }
 
     /// Judges anew who is in conflict. Gives the routes for which that changed.
     pub(crate) fn settle(&mut self, gateway: &ObjectKey, routes: &Memo<RouteId, RouteState>) -> BTreeSet<RouteId> {
-        let now = match self.grpc {
-            // Routes of one kind share hostnames.
-            none if none == 0 || none == self.by_age.len() => Conflicts::new(),
-            _ => conflicts(gateway, self.by_age.values().filter_map(|id| routes.get(id))),
+        let has = |kind| self.kinds.get(&kind).is_some_and(|routes| *routes > 0);
+        // Routes of one kind share hostnames.
+        let now = match has(RouteKind::Http) && has(RouteKind::Grpc) {
+            true => conflicts(gateway, self.by_age.values().filter_map(|id| routes.get(id))),
+            false => Conflicts::new(),
         };
         let before = std::mem::replace(&mut self.conflicts, now);
         let differ = |one: &Conflicts, other: &Conflicts| {

@@ -29,10 +29,8 @@ pub struct Snapshot {
     pub gateways: Vec<Arc<Gateway>>,
     /// ListenerSets.
     pub listener_sets: Vec<Arc<ListenerSet>>,
-    /// HTTPRoutes, as [`Route::http`] reads them.
-    pub http_routes: Vec<Arc<Route>>,
-    /// GRPCRoutes, as [`Route::grpc`] reads them.
-    pub grpc_routes: Vec<Arc<Route>>,
+    /// Routes of all kinds, as [`Route::read`] reads them.
+    pub routes: Vec<Arc<Route>>,
     /// ReferenceGrants.
     pub reference_grants: Vec<Arc<ReferenceGrant>>,
     /// Namespaces, for their labels; one that is missing counts as having its name label only.
@@ -63,7 +61,7 @@ impl Snapshot {
         let gateways = self.gateways.iter().cloned().map(Object::Gateway);
         let gateways = gateways.chain(self.listener_sets.iter().cloned().map(Object::ListenerSet));
         let gateways = gateways.chain(self.gateway_parameters.iter().cloned().map(Object::GatewayParameters));
-        let routes = self.http_routes.iter().chain(&self.grpc_routes).cloned().map(Object::Route);
+        let routes = self.routes.iter().cloned().map(Object::Route);
         let backends = self.services.iter().cloned().map(Object::Service);
         let backends = backends.chain(self.endpoint_slices.iter().cloned().map(Object::EndpointSlice));
         let backends = backends.chain(self.upstreams.iter().cloned().map(Object::Upstream));

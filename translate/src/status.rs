@@ -21,12 +21,12 @@ pub(crate) use problem::{of, of_gateway, of_route, of_set};
 pub(crate) use programmed::digest;
 pub(crate) use route::{Standing, route_status};
 
-use crate::ObjectKey;
 use crate::class::{Class, SUPPORTED_FEATURES};
 use crate::finding::{Aspect, Findings};
 use crate::gateway::GatewayAddress;
 use crate::model::ParentRef;
 use crate::upstream::Judged;
+use crate::{Kind, ObjectKey, RouteKind};
 
 /// The statuses of everything that is ours.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -43,11 +43,34 @@ pub struct Statuses {
     pub http_routes: BTreeMap<ObjectKey, RouteStatus>,
     /// GRPCRoutes with a parent of ours.
     pub grpc_routes: BTreeMap<ObjectKey, RouteStatus>,
+    /// TLSRoutes with a parent of ours.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tls_routes: BTreeMap<ObjectKey, RouteStatus>,
+    /// TCPRoutes with a parent of ours.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tcp_routes: BTreeMap<ObjectKey, RouteStatus>,
+    /// UDPRoutes with a parent of ours.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub udp_routes: BTreeMap<ObjectKey, RouteStatus>,
     /// Upstreams.
     pub upstreams: BTreeMap<ObjectKey, UpstreamStatus>,
     /// BackendTLSPolicies with an ancestor of ours.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub backend_tls_policies: BTreeMap<ObjectKey, PolicyStatus>,
+}
+
+impl Statuses {
+    /// The routes of a kind; `None`: it is none of routes.
+    pub(crate) fn routes_mut(&mut self, kind: Kind) -> Option<&mut BTreeMap<ObjectKey, RouteStatus>> {
+        let Kind::Route(kind) = kind else { return None };
+        Some(match kind {
+            RouteKind::Http => &mut self.http_routes,
+            RouteKind::Grpc => &mut self.grpc_routes,
+            RouteKind::Tls => &mut self.tls_routes,
+            RouteKind::Tcp => &mut self.tcp_routes,
+            RouteKind::Udp => &mut self.udp_routes,
+        })
+    }
 }
 
 /// `GatewayClass.status`.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use policy::Transport;
 use policy::config::{AppProtocol, Backend};
 use policy::wire::{Named, Resource};
 
@@ -17,7 +18,7 @@ use crate::{Kind, ObjectKey, backend_tls};
 /// Where a backend comes from.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Source {
-    Service { key: ObjectKey, port: i64, protocol: AppProtocol },
+    Service { key: ObjectKey, port: i64, transport: Transport, protocol: AppProtocol },
     Upstream(ObjectKey),
 }
 
@@ -91,12 +92,16 @@ impl Supply {
 /// `None`: it is no more, and the routes that still say its name are about to be judged anew.
 fn make(index: &Index<'_>, upstreams: &Upstreams, source: &Source) -> Option<Bundle> {
     match source {
-        Source::Service { key, port, protocol } => {
-            let endpoints = service::endpoints_name(key, *port);
-            let port = service::port(index.service(key)?, *port)?;
+        Source::Service { key, port, transport, protocol } => {
+            let endpoints = service::endpoints_name(key, *port, *transport);
+            let port = service::port(index.service(key)?, *port, *transport)?;
             let found = service::endpoints(&index.slices(key), port);
             let below = Named { name: endpoints.clone(), resource: Resource::Endpoints(Arc::new(found)) };
-            let tls = backend_tls::of_port(index, key, port);
+            // A policy for all ports of a Service is not about datagrams.
+            let tls = match transport {
+                Transport::Tcp => backend_tls::of_port(index, key, port),
+                Transport::Udp => None,
+            };
             Some(Bundle { backend: Arc::new(Backend::Service { endpoints, protocol: *protocol, tls }), below: Some(below) })
         }
         Source::Upstream(key) => {

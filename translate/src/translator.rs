@@ -158,7 +158,7 @@ impl Translator {
                 self.routes.changed(dep);
             }
             Kind::Upstream => self.upstreams.touch(key.clone()),
-            Kind::HttpRoute | Kind::GrpcRoute => self.routes.touch(RouteId::new(*kind, key)),
+            Kind::Route(kind) => self.routes.touch(RouteId::new(*kind, key)),
             Kind::BackendTlsPolicy => self.policies.touch(key.clone()),
             Kind::GatewayParameters => {
                 self.stale_classes = true;

@@ -53,7 +53,7 @@ impl Status {
     /// What an object says that lost its last parent or ancestor of ours. `None`: a kind that has none.
     fn nothing(kind: Kind) -> Option<Self> {
         match kind {
-            Kind::HttpRoute | Kind::GrpcRoute => Some(Self::Route(RouteStatus::default())),
+            Kind::Route(_) => Some(Self::Route(RouteStatus::default())),
             Kind::BackendTlsPolicy => Some(Self::Policy(PolicyStatus::default())),
             _ => None,
         }
@@ -124,8 +124,7 @@ impl Told {
                 Status::GatewayClass(status) => drop(all.gateway_classes.insert(key.name, status)),
                 Status::Gateway(status) => drop(all.gateways.insert(key, status)),
                 Status::ListenerSet(status) => drop(all.listener_sets.insert(key, status)),
-                Status::Route(status) if *kind == Kind::HttpRoute => drop(all.http_routes.insert(key, status)),
-                Status::Route(status) => drop(all.grpc_routes.insert(key, status)),
+                Status::Route(status) => drop(all.routes_mut(*kind).map(|routes| routes.insert(key, status))),
                 Status::Upstream(status) => drop(all.upstreams.insert(key, status)),
                 Status::Policy(status) => drop(all.backend_tls_policies.insert(key, status)),
             }

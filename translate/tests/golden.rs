@@ -10,12 +10,13 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, request};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use policy::{Config, Decision, Head, Permit, Reply, Table, decide, normalize_host, wire};
+use policy::{Config, Decision, Head, ListenerTable, Permit, Protocol, Reply, Table, decide, normalize_host, pass, wire};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use translate::{
-    ConfigChange, Kind, Object, ObjectKey, Problem, Route, Settings, Snapshot, Status, Timestamp, Translation, Translator, translate,
+    ConfigChange, Kind, Object, ObjectKey, Problem, Route, RouteKind, Settings, Snapshot, Status, Timestamp, Translation, Translator,
+    translate,
 };
 
 /// What a client sends and what becomes of it.
@@ -25,16 +26,23 @@ struct Try {
     /// `namespace/name`; the only one, if absent.
     gateway: Option<String>,
     port: u16,
+    /// Of the port; a flow of datagrams if it is UDP.
+    #[serde(default = "tcp")]
+    transport: String,
     #[serde(default = "get")]
     method: String,
+    /// Or SNI; absent where there is none.
+    #[serde(default)]
     host: String,
     /// With query.
+    #[serde(default = "root")]
     path: String,
     #[serde(default)]
     headers: BTreeMap<String, String>,
     #[serde(default)]
     draw: u64,
-    /// `forward BACKEND path=PATH`, `reply STATUS [location=URL]` or `refuse REASON STATUS`.
+    /// `forward BACKEND path=PATH`, `reply STATUS [location=URL]` or `refuse REASON STATUS`; of a connection or flow, `pass BACKEND` or
+    /// `refuse REASON`.
     expect: String,
     /// Headers with which it goes to the backend.
     #[serde(default)]
@@ -55,6 +63,14 @@ struct Try {
 
 fn get() -> String {
     "GET".to_owned()
+}
+
+fn tcp() -> String {
+    "TCP".to_owned()
+}
+
+fn root() -> String {
+    "/".to_owned()
 }
 
 #[test]
@@ -86,8 +102,7 @@ fn shuffle_all(snapshot: &mut Snapshot, seed: u64) {
         gateway_classes,
         gateways,
         listener_sets,
-        http_routes,
-        grpc_routes,
+        routes,
         reference_grants,
         namespaces,
         services,
@@ -102,8 +117,7 @@ fn shuffle_all(snapshot: &mut Snapshot, seed: u64) {
     shuffle(gateway_classes, seed);
     shuffle(gateways, seed);
     shuffle(listener_sets, seed);
-    shuffle(http_routes, seed);
-    shuffle(grpc_routes, seed);
+    shuffle(routes, seed);
     shuffle(reference_grants, seed);
     shuffle(namespaces, seed);
     shuffle(services, seed);
@@ -190,8 +204,11 @@ impl Heard {
                 Kind::GatewayClass => "gatewayClasses",
                 Kind::Gateway => "gateways",
                 Kind::ListenerSet => "listenerSets",
-                Kind::HttpRoute => "httpRoutes",
-                Kind::GrpcRoute => "grpcRoutes",
+                Kind::Route(RouteKind::Http) => "httpRoutes",
+                Kind::Route(RouteKind::Grpc) => "grpcRoutes",
+                Kind::Route(RouteKind::Tls) => "tlsRoutes",
+                Kind::Route(RouteKind::Tcp) => "tcpRoutes",
+                Kind::Route(RouteKind::Udp) => "udpRoutes",
                 Kind::BackendTlsPolicy => "backendTlsPolicies",
                 _ => "upstreams",
             };
@@ -292,12 +309,14 @@ fn read<T: DeserializeOwned>(value: Value) -> T {
 }
 
 fn add(snapshot: &mut Snapshot, document: Value) {
-    match document["kind"].as_str().unwrap_or_default() {
+    let kind = document["kind"].as_str().unwrap_or_default();
+    if let Some(kind) = RouteKind::named(kind) {
+        return snapshot.routes.push(Arc::new(Route::read(kind, document).unwrap()));
+    }
+    match kind {
         "GatewayClass" => snapshot.gateway_classes.push(read(document)),
         "Gateway" => snapshot.gateways.push(read(document)),
         "ListenerSet" => snapshot.listener_sets.push(read(document)),
-        "HTTPRoute" => snapshot.http_routes.push(Arc::new(Route::http(document).unwrap())),
-        "GRPCRoute" => snapshot.grpc_routes.push(Arc::new(Route::grpc(document).unwrap())),
         "ReferenceGrant" => snapshot.reference_grants.push(read(document)),
         "Namespace" => snapshot.namespaces.push(read(document)),
         "Service" => snapshot.services.push(read(document)),
@@ -394,15 +413,24 @@ fn table(translation: &Translation, gateway: &ObjectKey) -> Table {
 }
 
 fn outcome(table: &Table, given: &Try) -> Outcome {
-    let head = head(given);
     let host = normalize_host(&given.host);
-    let Some((port, listener)) = table.port(given.port).and_then(|port| Some((port, port.listener(&host)?))) else {
+    let port = if given.transport == "UDP" { table.udp_port(given.port) } else { table.port(given.port) };
+    let Some(listener) = port.and_then(|port| port.listener(&host)) else {
         return Outcome { text: "refuse no_listener".to_owned(), ..Outcome::default() };
     };
-    let scheme = match port.protocol {
-        policy::config::Protocol::Http => "http",
-        policy::config::Protocol::Https => "https",
-    };
+    match listener.protocol {
+        Protocol::Http => requested(listener, given, "http"),
+        Protocol::Https => requested(listener, given, "https"),
+        Protocol::Tls | Protocol::TlsPassthrough | Protocol::Tcp | Protocol::Udp => {
+            let passed = pass(listener, &host, given.draw);
+            let text = passed.map_or_else(|reason| format!("refuse {}", reason.label()), |passage| format!("pass {}", passage.backend()));
+            Outcome { text, ..Outcome::default() }
+        }
+    }
+}
+
+fn requested(listener: &ListenerTable, given: &Try, scheme: &str) -> Outcome {
+    let (head, host) = (head(given), normalize_host(&given.host));
     let seen = Head { host: &host, method: &head.method, path: head.uri.path(), query: head.uri.query(), headers: &head.headers };
     match decide(listener, &seen, (scheme, given.port), given.draw) {
         Decision::Forward(permit) => forwarded(&permit, head, given),

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use translate::{Route, Settings, Snapshot, Timestamp, Translation, translate};
+use translate::{Route, RouteKind, Settings, Snapshot, Timestamp, Translation, translate};
 
 static DOCUMENTS: LazyLock<Vec<Value>> = LazyLock::new(|| serde_saphyr::from_multiple(include_str!("hostile.yaml")).unwrap());
 
@@ -55,8 +55,8 @@ fn add(snapshot: &mut Snapshot, document: Value) -> Option<()> {
     match document["kind"].as_str().unwrap() {
         "Gateway" => snapshot.gateways.push(read(document)?),
         "ListenerSet" => snapshot.listener_sets.push(read(document)?),
-        "HTTPRoute" => snapshot.http_routes.push(Arc::new(Route::http(document).unwrap())),
-        "GRPCRoute" => snapshot.grpc_routes.push(Arc::new(Route::grpc(document).unwrap())),
+        "HTTPRoute" => snapshot.routes.push(Arc::new(Route::read(RouteKind::Http, document).unwrap())),
+        "GRPCRoute" => snapshot.routes.push(Arc::new(Route::read(RouteKind::Grpc, document).unwrap())),
         "Upstream" => snapshot.upstreams.push(read(document)?),
         "Secret" => snapshot.secrets.push(read(document)?),
         "Service" => snapshot.services.push(read(document)?),

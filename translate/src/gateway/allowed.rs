@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use gateway_api::experimental::gateways as api;
+use policy::Protocol;
 
-use super::listener::Protocol;
 use crate::finding::{Finding, Findings, UNSUPPORTED_VALUE};
 use crate::grant::GATEWAY_GROUP;
 use crate::model::RouteKind;
@@ -162,14 +162,17 @@ impl Requirement {
 /// The kinds a listener admits: what its protocol can carry, narrowed by `allowedRoutes.kinds`. "If an implementation does not support
 /// or recognize this resource type, it MUST set the `ResolvedRefs` condition to False … with the `InvalidRouteKinds` reason".
 pub(super) fn allowed_kinds(
-    protocol: Protocol,
+    protocol: Option<Protocol>,
     routes: Option<&api::GatewayListenersAllowedRoutes>,
     field: &str,
     findings: &mut Findings,
 ) -> Vec<RouteKind> {
     let possible: &[RouteKind] = match protocol {
-        Protocol::Http | Protocol::Https => &[RouteKind::Http, RouteKind::Grpc],
-        Protocol::Tls | Protocol::Tcp | Protocol::Udp | Protocol::Unknown => &[],
+        Some(Protocol::Http | Protocol::Https) => &[RouteKind::Http, RouteKind::Grpc],
+        Some(Protocol::Tls | Protocol::TlsPassthrough) => &[RouteKind::Tls],
+        Some(Protocol::Tcp) => &[RouteKind::Tcp],
+        Some(Protocol::Udp) => &[RouteKind::Udp],
+        None => &[],
     };
     let asked = routes.and_then(|routes| routes.kinds.as_deref()).unwrap_or_default();
     if asked.is_empty() || possible.is_empty() {
@@ -182,7 +185,11 @@ pub(super) fn allowed_kinds(
             Some(kind) if kinds.contains(kind) => {}
             Some(kind) => kinds.push(*kind),
             None => {
-                let message = format!("{group} {} cannot attach to a listener of protocol {}", one.kind, protocol.as_str());
+                let message = format!(
+                    "{group} {} cannot attach to a listener of protocol {}",
+                    one.kind,
+                    protocol.map_or("unknown", Protocol::as_str)
+                );
                 findings.push(Finding::refs(format!("{field}.allowedRoutes.kinds[{nth}]"), "InvalidRouteKinds", message));
             }
         }

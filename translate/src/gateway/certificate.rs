@@ -24,21 +24,26 @@ const CLIENT_REF: &str = "spec.tls.backend.clientCertificateRef";
 /// Which kinds of keys can be served.
 static PROVIDER: LazyLock<CryptoProvider> = LazyLock::new(rustls::crypto::aws_lc_rs::default_provider);
 
-/// The usable certificates of an HTTPS listener, by resource name. A ListenerSet needs grants of its own: its Gateway's are not for it.
+/// The usable certificates of a listener where TLS ends, by resource name. A ListenerSet needs grants of its own: its Gateway's are not for
+/// it.
 pub(super) fn of_listener(
     index: &Index<'_>,
     holder: &Holder,
-    tls: Option<&api::GatewayListenersTls>,
+    listener: &api::GatewayListeners,
     field: &str,
     findings: &mut Findings,
 ) -> Vec<(String, config::Secret)> {
+    let (tls, protocol) = (listener.tls.as_ref(), &listener.protocol);
     if tls.is_some_and(|tls| tls.mode == Some(api::GatewayListenersTlsMode::Passthrough)) {
-        let message = "an HTTPS listener terminates TLS: use mode Terminate";
+        let message = format!("a listener of protocol {protocol} terminates TLS: use mode Terminate");
         findings.push(Finding::accepted(format!("{field}.tls.mode"), UNSUPPORTED_VALUE, message));
     }
     let references = tls.and_then(|tls| tls.certificate_refs.as_deref()).unwrap_or_default();
     if references.is_empty() {
-        let message = "an HTTPS listener needs a certificate: name a Secret of type kubernetes.io/tls in tls.certificateRefs";
+        let message = format!(
+            "a listener of protocol {protocol} that terminates TLS needs a certificate: name a Secret of type kubernetes.io/tls in \
+             tls.certificateRefs"
+        );
         findings.push(Finding::refs(format!("{field}.tls.certificateRefs"), INVALID_REF, message));
     }
     let mut certificates = Vec::new();

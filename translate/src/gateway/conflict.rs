@@ -3,27 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use policy::Hostname;
+use policy::{Family, Hostname, Protocol, Transport};
 
-use super::listener::{Listener, Protocol};
+use super::listener::Listener;
 use crate::finding::{Aspect, Finding, UNSUPPORTED_VALUE};
 
-/// What can share a port. UDP has ports of its own, and what we do not know is refused anyway.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Family {
-    Plain,
-    /// Told apart by SNI.
-    Encrypted,
-    Raw,
-}
-
-fn family(protocol: Protocol) -> Option<Family> {
-    match protocol {
-        Protocol::Http => Some(Family::Plain),
-        Protocol::Https | Protocol::Tls => Some(Family::Encrypted),
-        Protocol::Tcp => Some(Family::Raw),
-        Protocol::Udp | Protocol::Unknown => None,
-    }
+/// What is not told apart by anything shares its port with nobody, not even its like.
+fn is_alone(family: Family) -> bool {
+    matches!(family, Family::Stream | Family::Datagram)
 }
 
 /// Marks every listener that is in conflict with another. They stand object by object, the one that wins first.
@@ -51,34 +38,40 @@ fn is_standing(listener: &Listener) -> bool {
     listener.findings.first(Aspect::Conflicted).is_none()
 }
 
+/// TCP and UDP number their ports separately.
+type Number = (i32, Transport);
+
 /// What the objects before have.
 #[derive(Debug, Default)]
 struct Taken {
-    ports: BTreeMap<i32, BTreeSet<Family>>,
-    hosts: BTreeSet<(i32, Option<Hostname>)>,
+    ports: BTreeMap<Number, BTreeSet<Family>>,
+    hosts: BTreeSet<(Number, Option<Hostname>)>,
 }
 
 impl Taken {
     fn add(&mut self, listener: &Listener) {
-        let Some(family) = family(listener.protocol) else { return };
-        self.ports.entry(listener.port).or_default().insert(family);
+        let Some(protocol) = listener.protocol else { return };
+        let number = (listener.port, protocol.transport());
+        self.ports.entry(number).or_default().insert(protocol.family());
         if let Ok(hostname) = &listener.hostname {
-            self.hosts.insert((listener.port, hostname.clone()));
+            self.hosts.insert((number, hostname.clone()));
         }
     }
 
     /// "Implementations SHOULD be cautious about what information from the parent or siblings are reported" (ListenerSetSpec.listeners): a
     /// ListenerSet is not told whose listener it is.
     fn refuses(&self, listener: &Listener) -> Option<Finding> {
-        let own = family(listener.protocol)?;
+        let protocol = listener.protocol?;
+        let (own, number) = (protocol.family(), (listener.port, protocol.transport()));
         let (port, who) = (listener.port, "the Gateway, or an older ListenerSet of it,");
-        if self.ports.get(&port)?.iter().any(|family| *family != own) {
-            let message = format!("{who} uses port {port} with another protocol: this listener is not served; use another port");
+        if self.ports.get(&number)?.iter().any(|family| is_alone(own) || *family != own) {
+            let message =
+                format!("{who} uses port {port}, and this protocol cannot share it: this listener is not served; use another port");
             return Some(Finding::conflict(format!("{}.protocol", listener.field), "ProtocolConflict", message));
         }
         let hostname = listener.hostname.as_ref().ok()?;
         let message = format!("{who} has a listener with the same port and hostname: this one is not served; change or remove it");
-        let is_taken = self.hosts.contains(&(port, hostname.clone()));
+        let is_taken = self.hosts.contains(&(number, hostname.clone()));
         is_taken.then(|| Finding::conflict(format!("{}.hostname", listener.field), "HostnameConflict", message))
     }
 }
@@ -86,20 +79,29 @@ impl Taken {
 /// Why one of an object's listeners cannot be served beside the others of it.
 fn conflict(listeners: &[Listener], nth: usize) -> Option<Finding> {
     let own = listeners.get(nth).filter(|own| is_standing(own))?;
-    let family_of_own = family(own.protocol)?;
-    let others = || listeners.iter().enumerate().filter(|(at, other)| *at != nth && other.port == own.port).map(|(_, other)| other);
-    let others = || others().filter(|other| is_standing(other));
-    if let Some(other) = others().find(|other| family(other.protocol).is_some_and(|family| family != family_of_own)) {
-        let message = format!("port {} is also used by listener {} with protocol {}", own.port, other.section, other.protocol.as_str());
+    let protocol = own.protocol?;
+    let others = || others(listeners, nth, protocol).filter(|(other, _)| is_standing(other));
+    let alone = is_alone(protocol.family());
+    if let Some((other, with)) = others().find(|(_, other)| alone || other.family() != protocol.family()) {
+        let message = format!("port {} is also used by listener {} with protocol {}", own.port, other.section, with.as_str());
         let message = format!("{message}: neither is served; give one of them another port");
         return Some(Finding::conflict(format!("{}.protocol", own.field), "ProtocolConflict", message));
     }
     // A hostname that cannot be read is nobody's: it must not take a sound listener out of service.
     let hostname = own.hostname.as_ref().ok()?;
-    let same = others().find(|other| family(other.protocol).is_some() && other.hostname.as_ref() == Ok(hostname))?;
+    let (same, _) = others().find(|(other, _)| other.hostname.as_ref() == Ok(hostname))?;
     let hostname = hostname.as_ref().map_or_else(|| "all hostnames".to_owned(), |hostname| format!("hostname {hostname}"));
     let message = format!("listener {} has the same port and {hostname}: neither is served; change or remove one of them", same.section);
     Some(Finding::conflict(format!("{}.hostname", own.field), "HostnameConflict", message))
+}
+
+/// The other listeners on the same port, and what they speak. TCP and UDP number theirs separately, and what we do not know is refused
+/// anyway.
+fn others(listeners: &[Listener], nth: usize, own: Protocol) -> impl Iterator<Item = (&Listener, Protocol)> {
+    let port = listeners.get(nth).map(|listener| listener.port);
+    let others = listeners.iter().enumerate().filter(move |(at, other)| *at != nth && Some(other.port) == port);
+    let known = others.filter_map(|(_, other)| Some((other, other.protocol?)));
+    known.filter(move |(_, protocol)| protocol.transport() == own.transport())
 }
 
 /// Names tell listeners apart for routes and proxies; the API server sees to it that they are unique, files may not.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use gateway_api::experimental::gateways as api;
-use policy::{Hostname, HostnameError, config};
+use policy::{Family, Hostname, HostnameError, Protocol, Transport, config};
 
 use super::allowed::{AllowedNamespaces, allowed_kinds};
 use super::{LISTENERS, certificate, frontend};
@@ -64,56 +64,19 @@ pub(crate) struct Listener {
     pub(crate) name: String,
     /// As written; it is a usable port where the listener is served.
     pub(crate) port: i32,
-    pub(crate) protocol: Protocol,
+    /// What connections to it begin with, whether or not it is served; `None`: nothing we know.
+    pub(crate) protocol: Option<Protocol>,
     /// `None`: all. One that cannot be read is no hostname at all, and must not count as none.
     pub(crate) hostname: Result<Option<Hostname>, HostnameError>,
     /// Kinds of routes that may attach.
     pub(crate) kinds: Vec<RouteKind>,
     /// Namespaces from which they may.
     pub(crate) namespaces: AllowedNamespaces,
-    /// Usable certificates by resource name, for HTTPS.
+    /// Usable certificates by resource name, where TLS ends here.
     pub(crate) certificates: Vec<(String, config::Secret)>,
-    /// What clients must prove, for HTTPS.
+    /// What clients must prove, where TLS ends here.
     pub(crate) client_auth: Option<Arc<config::ClientAuth>>,
     pub(crate) findings: Findings,
-}
-
-/// What a listener is to speak.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Protocol {
-    Http,
-    Https,
-    /// Known to Gateway API, not served yet.
-    Tls,
-    /// Known to Gateway API, not served yet.
-    Tcp,
-    /// Known to Gateway API, not served yet.
-    Udp,
-    Unknown,
-}
-
-impl Protocol {
-    fn parse(text: &str) -> Self {
-        match text {
-            "HTTP" => Self::Http,
-            "HTTPS" => Self::Https,
-            "TLS" => Self::Tls,
-            "TCP" => Self::Tcp,
-            "UDP" => Self::Udp,
-            _ => Self::Unknown,
-        }
-    }
-
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "HTTP",
-            Self::Https => "HTTPS",
-            Self::Tls => "TLS",
-            Self::Tcp => "TCP",
-            Self::Udp => "UDP",
-            Self::Unknown => "unknown",
-        }
-    }
 }
 
 impl Listener {
@@ -129,20 +92,8 @@ impl Listener {
     }
 
     /// What it speaks, when it is sound and has what it needs.
-    pub(crate) fn served(&self) -> Option<config::Protocol> {
-        self.speaks().filter(|protocol| match protocol {
-            config::Protocol::Http => self.is_sound(),
-            config::Protocol::Https => self.is_sound() && !self.certificates.is_empty(),
-        })
-    }
-
-    /// What connections to it begin with, whether or not it is served.
-    pub(crate) fn speaks(&self) -> Option<config::Protocol> {
-        match self.protocol {
-            Protocol::Http => Some(config::Protocol::Http),
-            Protocol::Https | Protocol::Tls => Some(config::Protocol::Https),
-            Protocol::Tcp | Protocol::Udp | Protocol::Unknown => None,
-        }
+    pub(crate) fn served(&self) -> Option<Protocol> {
+        self.protocol.filter(|protocol| self.is_sound() && (!protocol.terminates_tls() || !self.certificates.is_empty()))
     }
 }
 
@@ -158,16 +109,22 @@ pub(super) fn judge_all(index: &Index<'_>, gateway: Owner<'_>, holder: &Holder, 
 
 fn judge(index: &Index<'_>, (gateway, spec): Owner<'_>, holder: &Holder, given: &api::GatewayListeners, field: String) -> Listener {
     let mut findings = Findings::default();
-    let protocol = Protocol::parse(&given.protocol);
+    let protocol = protocol(given);
     findings.extend(protocol_finding(protocol, &field));
-    findings.extend(port_finding(given.port, &field));
-    let hostname = hostname(given.hostname.as_deref(), &field, &mut findings);
-    // "For all Listeners handling HTTPS traffic" (FrontendTLSConfig.default).
-    let validation = frontend::of_port(spec, given.port).filter(|_| protocol == Protocol::Https);
+    findings.extend(port_finding(given.port, protocol, &field));
+    let hostname = match protocol.map(Protocol::family) {
+        // "This field is ignored for protocols that don't require hostname based matching" (Listener.hostname).
+        Some(Family::Stream | Family::Datagram) => Ok(None),
+        Some(Family::Plain | Family::Encrypted) | None => hostname(given.hostname.as_deref(), &field, &mut findings),
+    };
+    // "For all Listeners handling HTTPS traffic" (FrontendTLSConfig.default). What else ends TLS is not to be open to clients that the
+    // Gateway wants verified.
+    let ends_tls = protocol.is_some_and(Protocol::terminates_tls);
+    let validation = frontend::of_port(spec, given.port).filter(|_| ends_tls);
     let client_auth = validation.and_then(|validation| validation.resolve(index, gateway, holder, &mut findings));
-    let certificates = match protocol {
-        Protocol::Https => certificate::of_listener(index, holder, given.tls.as_ref(), &field, &mut findings),
-        Protocol::Http | Protocol::Tls | Protocol::Tcp | Protocol::Udp | Protocol::Unknown => Vec::new(),
+    let certificates = match ends_tls {
+        true => certificate::of_listener(index, holder, given, &field, &mut findings),
+        false => Vec::new(),
     };
     let kinds = allowed_kinds(protocol, given.allowed_routes.as_ref(), &field, &mut findings);
     let namespaces = AllowedNamespaces::of(given.allowed_routes.as_ref(), &field, &mut findings);
@@ -175,18 +132,28 @@ fn judge(index: &Index<'_>, (gateway, spec): Owner<'_>, holder: &Holder, given: 
     Listener { field, holder, section, name, port, protocol, hostname, kinds, namespaces, certificates, client_auth, findings }
 }
 
-fn protocol_finding(protocol: Protocol, field: &str) -> Option<Finding> {
-    let message = match protocol {
-        Protocol::Http | Protocol::Https => return None,
-        Protocol::Tls | Protocol::Tcp | Protocol::Udp => format!("protocol {} is not served yet: use HTTP or HTTPS", protocol.as_str()),
-        Protocol::Unknown => "the protocol is not known: use HTTP or HTTPS".to_owned(),
-    };
-    Some(Finding::accepted(format!("{field}.protocol"), "UnsupportedProtocol", message))
+fn protocol(given: &api::GatewayListeners) -> Option<Protocol> {
+    let passthrough = given.tls.as_ref().is_some_and(|tls| tls.mode == Some(api::GatewayListenersTlsMode::Passthrough));
+    match given.protocol.as_str() {
+        "HTTP" => Some(Protocol::Http),
+        "HTTPS" => Some(Protocol::Https),
+        "TLS" if passthrough => Some(Protocol::TlsPassthrough),
+        "TLS" => Some(Protocol::Tls),
+        "TCP" => Some(Protocol::Tcp),
+        "UDP" => Some(Protocol::Udp),
+        _ => None,
+    }
 }
 
-fn port_finding(port: i32, field: &str) -> Option<Finding> {
+fn protocol_finding(protocol: Option<Protocol>, field: &str) -> Option<Finding> {
+    let message = "the protocol is not known: use HTTP, HTTPS, TLS, TCP or UDP";
+    protocol.is_none().then(|| Finding::accepted(format!("{field}.protocol"), "UnsupportedProtocol", message))
+}
+
+fn port_finding(port: i32, protocol: Option<Protocol>, field: &str) -> Option<Finding> {
+    let is_tcp = protocol.is_none_or(|protocol| protocol.transport() == Transport::Tcp);
     let message = match port {
-        port if port == i32::from(ADMIN_PORT) => format!("port {port} is the proxies' own, for probes and metrics: use another"),
+        port if port == i32::from(ADMIN_PORT) && is_tcp => format!("port {port} is the proxies' own, for probes and metrics: use another"),
         1..=65535 => return None,
         _ => format!("port {port} is not a port: use 1 to 65535"),
     };

@@ -23,13 +23,17 @@ impl Compiler<'_, '_> {
     pub(super) fn resolve(&mut self, reference: &BackendRef, field: &str) -> Result<String, Reason> {
         let found = match (reference.group.as_str(), reference.kind.as_str()) {
             ("", "Service") => self.service(reference),
-            (GLOO_GROUP, "Upstream") => return self.upstream(reference, field),
-            (group, kind) => Err(Miss {
-                reason: "InvalidKind",
-                message: format!("a backend cannot be of kind {kind} in group {group:?}: refer to a Service or to a gloo.solo.io Upstream"),
-            }),
+            (GLOO_GROUP, "Upstream") if self.kind.has_requests() => return self.upstream(reference, field),
+            (group, kind) => Err(self.no_backend(group, kind)),
         };
         found.map_err(|miss| self.missed(field, miss))
+    }
+
+    /// A provider's credential goes into requests, so that routes which know none cannot lead to an Upstream.
+    fn no_backend(&self, group: &str, kind: &str) -> Miss {
+        let upstream = if self.kind.has_requests() { " or to a gloo.solo.io Upstream" } else { "" };
+        let message = format!("a backend cannot be of kind {kind} in group {group:?}: refer to a Service{upstream}");
+        Miss { reason: "InvalidKind", message }
     }
 
     fn missed(&mut self, field: &str, miss: Miss) -> Reason {
@@ -51,7 +55,8 @@ impl Compiler<'_, '_> {
     fn service(&mut self, reference: &BackendRef) -> Result<String, Miss> {
         let key = self.permitted(reference)?;
         let found = service::find(self.index, &key, reference.port, self.kind)?;
-        self.sources.insert(found.name.clone(), Source::Service { key, port: found.port, protocol: found.protocol });
+        let transport = self.kind.transport();
+        self.sources.insert(found.name.clone(), Source::Service { key, port: found.port, transport, protocol: found.protocol });
         Ok(found.name)
     }
 

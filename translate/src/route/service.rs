@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use k8s_openapi::api::core::v1::{Service, ServicePort};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointPort, EndpointSlice};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use policy::Transport;
 use policy::config::{AppProtocol, Endpoints};
 
 use super::backend::Miss;
@@ -23,8 +24,12 @@ pub(super) struct Found {
 }
 
 /// Of the endpoints of a Service's port.
-pub(crate) fn endpoints_name(key: &ObjectKey, port: i64) -> String {
-    format!("{}{port}", backends(key))
+pub(crate) fn endpoints_name(key: &ObjectKey, port: i64, transport: Transport) -> String {
+    let of_service = backends(key);
+    match transport {
+        Transport::Tcp => format!("{of_service}{port}"),
+        Transport::Udp => format!("{of_service}{port}/udp"),
+    }
 }
 
 /// With which the names of all backends of a Service begin.
@@ -38,11 +43,14 @@ pub(crate) fn of_backend(name: &str) -> Option<ObjectKey> {
     rest.split_once('/').map(|(service, _)| ObjectKey::new(namespace, service))
 }
 
-/// A number may stand for TCP and for UDP, as DNS has it; TCP comes first.
-pub(crate) fn port(service: &Service, number: i64) -> Option<&ServicePort> {
+/// A number may stand for TCP and for UDP, as DNS has it.
+pub(crate) fn port(service: &Service, number: i64, transport: Transport) -> Option<&ServicePort> {
+    numbered(service, number).find(|one| speaks(one.protocol.as_deref(), transport))
+}
+
+fn numbered(service: &Service, number: i64) -> impl Iterator<Item = &ServicePort> {
     let ports = service.spec.as_ref().and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
-    let named = || ports.iter().filter(|one| i64::from(one.port) == number);
-    named().find(|one| is_tcp(one)).or_else(|| named().next())
+    ports.iter().filter(move |one| i64::from(one.port) == number)
 }
 
 pub(super) fn find(index: &Index<'_>, key: &ObjectKey, number: Option<i64>, kind: RouteKind) -> Result<Found, Miss> {
@@ -60,13 +68,17 @@ pub(super) fn find(index: &Index<'_>, key: &ObjectKey, number: Option<i64>, kind
     let Some(number) = number else {
         return miss("BackendNotFound", format!("the reference to Service {key} needs a port: add one of its ports"));
     };
-    let Some(found) = port(service, number) else {
-        return miss("BackendNotFound", format!("Service {key} has no port {number}: correct the reference"));
+    let transport = kind.transport();
+    let Some(found) = port(service, number, transport) else {
+        return match numbered(service, number).next() {
+            None => miss("BackendNotFound", format!("Service {key} has no port {number}: correct the reference")),
+            Some(_) => {
+                let (needed, kind) = (transport.as_str(), kind.as_str());
+                miss("UnsupportedProtocol", format!("port {number} of Service {key} is not of protocol {needed}, which {kind}s need"))
+            }
+        };
     };
-    if !is_tcp(found) {
-        return miss("UnsupportedProtocol", format!("port {number} of Service {key} is not of protocol TCP, which HTTP needs"));
-    }
-    let endpoints = endpoints_name(key, number);
+    let endpoints = endpoints_name(key, number, transport);
     let secured = backend_tls::covers(index, key, found);
     let (protocol, by_kind) = protocol(found.app_protocol.as_deref(), kind, secured)
         .map_err(|what| Miss { reason: "UnsupportedProtocol", message: format!("port {number} of Service {key} {what}") })?;
@@ -74,8 +86,9 @@ pub(super) fn find(index: &Index<'_>, key: &ObjectKey, number: Option<i64>, kind
     Ok(Found { name, protocol, port: number })
 }
 
-fn is_tcp(port: &ServicePort) -> bool {
-    port.protocol.as_deref().is_none_or(|protocol| protocol == "TCP")
+/// "Default is TCP" (ServicePort.protocol, EndpointPort.protocol).
+fn speaks(protocol: Option<&str>, transport: Transport) -> bool {
+    protocol.unwrap_or("TCP") == transport.as_str()
 }
 
 fn is_external_name(service: &Service) -> bool {
@@ -84,16 +97,17 @@ fn is_external_name(service: &Service) -> bool {
 
 /// What a port speaks, and whether that follows from the route's kind alone: gRPC needs HTTP/2, and a Service that says nothing of a
 /// GRPCRoute's backend means it. WebSocket is HTTP/1.1 (GEP-1911). "If a Route is not able to send traffic to the backend using the
-/// specified protocol then the backend is considered invalid" (HTTPBackendRef).
+/// specified protocol then the backend is considered invalid" (HTTPBackendRef). Where bytes are passed on as they are, it does not matter.
 fn protocol(app_protocol: Option<&str>, kind: RouteKind, secured: bool) -> Result<(AppProtocol, bool), &'static str> {
     match (app_protocol, kind) {
+        (Some("kubernetes.io/h2c"), _) => Ok((AppProtocol::H2c, false)),
+        (_, RouteKind::Tls | RouteKind::Tcp | RouteKind::Udp) => Ok((AppProtocol::Http1, false)),
         (Some("https" | "kubernetes.io/wss"), _) if !secured => {
             Err("asks for TLS in its appProtocol, and no BackendTLSPolicy says whom to trust: create one, or offer a port in clear")
         }
         (Some("kubernetes.io/ws" | "kubernetes.io/wss"), RouteKind::Grpc) => {
             Err("speaks WebSocket by its appProtocol, and gRPC needs HTTP/2: refer to another port")
         }
-        (Some("kubernetes.io/h2c"), _) => Ok((AppProtocol::H2c, false)),
         (_, RouteKind::Http) => Ok((AppProtocol::Http1, false)),
         (_, RouteKind::Grpc) => Ok((AppProtocol::H2c, true)),
     }
@@ -115,8 +129,9 @@ fn addresses(slice: &EndpointSlice, port: &ServicePort) -> Vec<SocketAddr> {
 
 /// "Name … must match the corresponding name in the EndpointPort"; a Service's only port needs none.
 fn is_same(one: &EndpointPort, port: &ServicePort) -> bool {
-    let tcp = one.protocol.as_deref().is_none_or(|protocol| protocol == "TCP");
-    tcp && one.name.as_deref().unwrap_or_default() == port.name.as_deref().unwrap_or_default()
+    let protocols = [&one.protocol, &port.protocol].map(|given| given.as_deref().unwrap_or("TCP"));
+    let names = [&one.name, &port.name].map(|given| given.as_deref().unwrap_or_default());
+    protocols[0] == protocols[1] && names[0] == names[1]
 }
 
 /// A slice's port without a number means all ports: then the Service's target counts.
