@@ -31,7 +31,7 @@ test-e2e: e2e-setup
     cargo build --locked --bin keyward --bin mock-llm
     KEYWARD_PYTHON="$PWD/{{venv}}/bin/python" cargo test --locked -p keyward-e2e
 
-# The operator on a real Kubernetes: the guide, statuses, the config channel, restarts
+# Operator and webhook on a real Kubernetes: the guide, admission, statuses, the config channel, restarts
 test-cluster: cluster-up load install
     cargo build --locked -p keyward-e2e-kube --tests
     {{inside}} env KUBECONFIG="{{kubeconfig}}" cargo test --locked --offline -p keyward-e2e-kube -- --test-threads 4
