@@ -33,6 +33,13 @@ impl<'c> Reviews<'c> {
     /// # Errors
     /// When the first are not let in.
     pub fn start(cluster: &'c Cluster, attempt: &Attempt, burst: usize, pause: Duration) -> Result<Self> {
+        wait_until("the webhook answers", SOON, || {
+            (0..10).try_for_each(|_| {
+                let answer = cluster.attempt(attempt)?;
+                ensure!(answer.is_allowed(), "{answer:?}");
+                Ok(())
+            })
+        })?;
         let shared = Arc::<Shared>::default();
         let work = work(Arc::clone(&shared), cluster.client(), attempt.clone(), burst, pause);
         let work = cluster.block_on(async { tokio::spawn(work) });

@@ -104,7 +104,7 @@ impl<'n> Placed<'n> {
         wait_until("nobody else writes", SOON, || {
             let live = self.namespace.get(self.kind, &self.name)?;
             let mut object = self.case.object.clone();
-            for field in ["resourceVersion", "finalizers"] {
+            for field in ["resourceVersion", "finalizers", "deletionTimestamp", "deletionGracePeriodSeconds"] {
                 object["metadata"][field] = live["metadata"][field].clone();
             }
             let answer = cluster.attempt(&Attempt::replace(self.kind, self.namespace.name(), &object))?;
