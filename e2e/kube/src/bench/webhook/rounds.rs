@@ -99,7 +99,7 @@ fn compared(turns: &Turns) -> Vec<Figure> {
     let cpu = |subject| median(turns, subject, |turn| turn.own_cpu);
     let p99 = |subject| pooled(turns, subject, 99);
     vec![
-        Figure::new("CPU: ours / controller-runtime", "x", cpu(Subject::Ours) / cpu(Subject::Go), 1.0 / 3.0),
+        Figure::new("CPU: ours / controller-runtime", "x", cpu(Subject::Ours) / cpu(Subject::Go), 0.333),
         Figure::new("p99: ours - admission policy", "ms", p99(Subject::Ours) - p99(Subject::Policy), 1.5),
     ]
 }
