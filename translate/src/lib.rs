@@ -23,6 +23,7 @@ mod gateway;
 mod grant;
 mod index;
 mod infra;
+mod inline;
 mod memo;
 mod model;
 mod object;
@@ -41,6 +42,7 @@ mod upstream;
 pub use finding::Problem;
 pub use gateway::GatewayAddress;
 pub use infra::{Infra, InfraObject, InfraSettings};
+pub use inline::{InlineCount, InlineCredentials};
 /// The time in conditions: the type that k8s-openapi's `meta::v1::Time` wraps.
 pub use k8s_openapi::jiff::Timestamp;
 pub use model::{ParentRef, Route};
