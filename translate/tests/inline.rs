@@ -1,4 +1,5 @@
 //! Credentials that stand in manifests: what is said of them, and that it follows the object and the labels of its namespace.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 

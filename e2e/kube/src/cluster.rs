@@ -214,6 +214,11 @@ impl Cluster {
         self.client.clone()
     }
 
+    /// Runs a future beside the test.
+    pub fn spawn<F: Future<Output: Send> + Send + 'static>(&self, future: F) -> tokio::task::JoinHandle<F::Output> {
+        self.runtime.spawn(future)
+    }
+
     /// Runs a future to its end.
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         self.runtime.block_on(future)

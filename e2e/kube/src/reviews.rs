@@ -42,7 +42,7 @@ impl<'c> Reviews<'c> {
         })?;
         let shared = Arc::<Shared>::default();
         let work = work(Arc::clone(&shared), cluster.client(), attempt.clone(), burst, pause);
-        let work = cluster.block_on(async { tokio::spawn(work) });
+        let work = cluster.spawn(work);
         let reviews = Self { cluster, shared, work: Some(work) };
         wait_until("reviews are under way", SOON, || {
             ensure!(reviews.allowed() > 0, "{}", reviews.failure());
