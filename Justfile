@@ -31,7 +31,7 @@ test-e2e: e2e-setup
     cargo build --locked --bin keyward --bin mock-llm
     KEYWARD_PYTHON="$PWD/{{venv}}/bin/python" cargo test --locked -p keyward-e2e
 
-# The operator on a real Kubernetes: the guide, statuses, the config channel, restarts
+# Operator and webhook on a real Kubernetes: the guide, admission, statuses, the config channel, restarts
 test-cluster: cluster-up load install
     cargo build --locked -p keyward-e2e-kube --tests
     {{inside}} env KUBECONFIG="{{kubeconfig}}" cargo test --locked --offline -p keyward-e2e-kube -- --test-threads 4
@@ -116,6 +116,19 @@ bench-setup:
 bench-probe *ARGS: cluster-up load install
     cargo build --locked --release -p keyward-e2e-kube --bin bench-probe
     {{inside}} env KUBECONFIG="{{kubeconfig}}" target/release/bench-probe {{ARGS}}
+
+# What admission costs on the real cluster, beside a ValidatingAdmissionPolicy and a webhook on controller-runtime; adds to results.json
+bench-webhook *ARGS: cluster-up load install bench-webhook-go
+    cargo build --locked --release -p keyward-e2e-kube --bin bench-webhook
+    {{inside}} env KUBECONFIG="{{kubeconfig}}" target/release/bench-webhook {{ARGS}}
+
+# The peer of bench-webhook, built with the cluster's Go and loaded into the cluster
+bench-webhook-go: cluster-up
+    cd e2e/bench-webhook-go && PATH="{{justfile_directory()}}/target/go/bin:$PATH" GOTOOLCHAIN=local CGO_ENABLED=0 \
+      go build -trimpath -buildvcs=false -ldflags '-s -w' -o ../../target/cluster-bin/bench-webhook-go .
+    @mkdir -p target/images
+    {{cluster}} image -name "ghcr.io/keyward/bench-webhook-go:{{version}}" -binary target/cluster-bin/bench-webhook-go -o target/images/bench-webhook-go.tar
+    {{cluster}} load -dir target/cluster target/images/bench-webhook-go.tar
 
 # All benchmarks against nginx, haproxy and Envoy; writes target/bench/results.json
 bench *ARGS: bench-setup

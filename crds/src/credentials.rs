@@ -10,6 +10,7 @@
 
 mod finder;
 mod level;
+mod levels;
 pub mod literal;
 mod path;
 pub mod ratchet;
@@ -25,6 +26,7 @@ use sha2::{Digest, Sha256};
 use finder::Finder;
 
 pub use level::{Level, UnknownLevel};
+pub use levels::{AUDIT, ENFORCE, Labelled, Levels, WARN};
 pub use path::{FieldPath, Step};
 
 /// Where `kubectl apply` keeps a copy of the whole manifest.

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use tokio::sync::{mpsc, watch};
-use translate::{Kind, Object, ObjectKey, Status, Translator, Update};
+use translate::{InlineCredentials, Kind, Object, ObjectKey, Status, Translator, Update};
 
 use crate::apply::{Infrastructure, Owned, Trouble};
+use crate::audit;
 use crate::events::{self, Report, Reports};
 use crate::http::Readiness;
 use crate::manifest::Manifest;
@@ -184,6 +185,7 @@ impl Engine {
                 self.out.statuses.gone(kind, &key);
                 self.note_replicas_gone(kind, &key);
                 self.translator.remove(kind, &key);
+                self.translator.set_inline(kind, &key, InlineCredentials::default());
                 self.count(kind);
             }
             Seen::Synced => {
@@ -194,8 +196,13 @@ impl Engine {
     }
 
     fn there(&mut self, kind: Kind, mut manifest: Manifest) {
+        let inline = audit::inline_credentials(kind, &mut manifest);
         manifest.prune();
         let key = reading::key(kind, &manifest);
+        // An annotation is part of no generation.
+        if let Some(inline) = inline {
+            self.translator.set_inline(kind, &key, inline);
+        }
         let status = manifest.take_status_unless_read(kind);
         let version = manifest.metadata.resource_version.take();
         if has_status(kind) {
@@ -314,6 +321,9 @@ impl Engine {
                 Some(held) => drop(held.insert((kind, key), status)),
                 None => self.out.statuses.want(kind, &key, status.as_ref()),
             }
+        }
+        for ((namespace, kind), count) in update.inline {
+            self.out.metrics.show_inline(&namespace, kind.as_str(), count);
         }
         for ((kind, key), problems) in update.problems {
             let uid = self.known.get(&(kind, key.clone())).and_then(|known| known.uid.clone());

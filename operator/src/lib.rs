@@ -14,6 +14,7 @@
 //! their ServiceAccount ([`authenticate`]) over TLS of the operator's own CA ([`authority`]).
 
 mod apply;
+mod audit;
 pub mod authenticate;
 pub mod authority;
 mod engine;

@@ -30,7 +30,7 @@ impl fmt::Debug for Manifest {
 
 impl Manifest {
     /// Drops what nothing here reads, which is often half of an object: who manages which field, and the copy that `kubectl apply` keeps,
-    /// which may hold an inline token.
+    /// which may hold an inline token ([`crate::audit`] has looked at it by then).
     pub(crate) fn prune(&mut self) {
         self.metadata.managed_fields = None;
         if let Some(annotations) = self.metadata.annotations.as_mut() {

@@ -1,8 +1,10 @@
-//! The operator's metrics. Few series: by kind at most, never by object.
+//! The operator's metrics. Few series: by kind at most, but for inline credentials, which somebody has to find; never by object.
 
 use std::sync::Arc;
 
+use crds::credentials::Level;
 use prometheus::{Encoder, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use translate::InlineCount;
 
 /// All of them. Their help texts say what they are.
 #[expect(missing_docs, reason = "the help texts below say what each is")]
@@ -19,6 +21,7 @@ pub struct Metrics {
     pub status_writes: IntCounterVec,
     pub infra_writes: IntCounterVec,
     pub ca_expiry_timestamp: Gauge,
+    inline_credentials: IntGaugeVec,
     resident_bytes: IntGauge,
     cpu_seconds: Gauge,
 }
@@ -48,10 +51,26 @@ impl Metrics {
             status_writes: make.counters("status_writes_total", "Status writes", &["kind", "result"])?,
             infra_writes: make.counters("infra_writes_total", "Writes of what runs for Gateways", &["kind", "result"])?,
             ca_expiry_timestamp: make.float("ca_expiry_timestamp_seconds", "When the certificate authority that signs ends")?,
+            inline_credentials: make.add(IntGaugeVec::new(
+                Opts::new("keyward_inline_credentials", "Credentials that stand in manifests; level: what the namespace enforces now"),
+                &["namespace", "kind", "level"],
+            )?)?,
             resident_bytes: make.gauge("resident_memory_bytes", "Memory in use")?,
             cpu_seconds: make.float("cpu_seconds", "CPU time used")?,
             registry,
         })
+    }
+
+    /// Inline credentials in a namespace; `None`: there are none any more. A namespace has one level at a time.
+    pub fn show_inline(&self, namespace: &str, kind: &str, now: Option<InlineCount>) {
+        for level in Level::ALL {
+            // It may not have been there.
+            let _ = self.inline_credentials.remove_label_values(&[namespace, kind, level.as_str()]);
+        }
+        if let Some(InlineCount { level, count }) = now {
+            let gauge = self.inline_credentials.with_label_values(&[namespace, kind, level.as_str()]);
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
     }
 
     /// In Prometheus' text format.
@@ -129,5 +148,17 @@ mod tests {
         for name in ["reconcile_seconds_bucket", "watch_errors_total{kind=\"Gateway\"} 1", "leader 0", "resident_memory_bytes"] {
             assert!(page.contains(&format!("keyward_operator_{name}")), "{name} is not in\n{page}");
         }
+    }
+
+    #[test]
+    fn a_namespace_has_one_level_at_a_time() {
+        let metrics = Metrics::new();
+        metrics.show_inline("team", "Upstream", Some(InlineCount { level: Level::Open, count: 3 }));
+        metrics.show_inline("team", "Upstream", Some(InlineCount { level: Level::Protected, count: 2 }));
+        let page = metrics.encode();
+        let series: Vec<&str> = page.lines().filter(|line| line.starts_with("keyward_inline_credentials{")).collect();
+        assert_eq!(series, ["keyward_inline_credentials{kind=\"Upstream\",level=\"protected\",namespace=\"team\"} 2"]);
+        metrics.show_inline("team", "Upstream", None);
+        assert!(!metrics.encode().contains("keyward_inline_credentials{"));
     }
 }

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crds::credentials::{Level, Levels};
 use translate::{ClusterSettings, InfraSettings, ObjectKey, Settings};
 
 use crate::authority::AuthoritySettings;
@@ -48,6 +49,12 @@ pub struct Options {
     /// GatewayClasses with this `controllerName` are ours.
     #[arg(long, value_name = "NAME", default_value = "keyward.dev/gateway-controller")]
     pub controller_name: String,
+    /// What namespaces without the label credentials.keyward.dev/enforce refuse; give the webhook's: the operator only tells of it.
+    #[arg(long, value_name = "LEVEL", default_value = "open")]
+    pub default_enforce: Level,
+    /// From which level on inline credentials are told of in namespaces without the label credentials.keyward.dev/audit.
+    #[arg(long, value_name = "LEVEL", default_value = "protected")]
+    pub default_audit: Level,
 }
 
 impl Options {
@@ -83,6 +90,7 @@ impl Options {
         let infra =
             InfraSettings { xds_address: self.xds_address.clone(), proxy_image: self.proxy_image.clone(), ..InfraSettings::default() };
         let cluster = Some(ClusterSettings { infra });
-        Settings { controller_name: self.controller_name.clone(), cluster, ..Settings::default() }
+        let levels = Levels { enforce: self.default_enforce, audit: self.default_audit, ..Levels::default() };
+        Settings { controller_name: self.controller_name.clone(), cluster, levels, ..Settings::default() }
     }
 }

@@ -14,7 +14,7 @@ pub struct Problem {
     pub name: String,
     /// Where in the object, such as `spec.rules[0].backendRefs[0]`.
     pub field: String,
-    /// The condition that carries the message: `Accepted`, `ResolvedRefs`, `PartiallyInvalid`, `Conflicted`.
+    /// The condition that carries the message: `Accepted`, `ResolvedRefs`, `PartiallyInvalid`, `Conflicted`, `InlineCredentials`.
     pub condition: String,
     /// The condition's reason.
     pub reason: String,
@@ -36,6 +36,8 @@ pub(crate) enum Aspect {
     Accepted,
     ResolvedRefs,
     Conflicted,
+    /// True while there are some, and absent otherwise.
+    InlineCredentials,
 }
 
 /// Whether a finding makes its condition False.
@@ -79,6 +81,11 @@ impl Finding {
     /// The same about the references.
     pub(crate) fn refs_warning(field: impl Into<String>, reason: &'static str, message: impl Into<String>) -> Self {
         Self { weight: Weight::Warning, ..Self::refs(field, reason, message) }
+    }
+
+    /// A credential stands in the manifest.
+    pub(crate) fn inline(field: impl Into<String>, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { aspect: Aspect::InlineCredentials, ..Self::warning(field, reason, message) }
     }
 
     /// Whether it makes its condition False.

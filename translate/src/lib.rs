@@ -26,6 +26,7 @@ mod gateway;
 mod grant;
 mod index;
 mod infra;
+mod inline;
 mod memo;
 mod model;
 mod object;
@@ -45,6 +46,7 @@ pub use backend_tls::BackendTlsPolicy;
 pub use finding::Problem;
 pub use gateway::GatewayAddress;
 pub use infra::{Infra, InfraObject, InfraSettings};
+pub use inline::{InlineCount, InlineCredentials};
 /// The time in conditions: the type that k8s-openapi's `meta::v1::Time` wraps.
 pub use k8s_openapi::jiff::Timestamp;
 pub use model::{ListenerSet, ParentRef, Route, RouteKind};

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
 use crate::model::RouteId;
-use crate::{BackendTlsPolicy, Kind, ListenerSet, Object, ObjectKey, Route, authority};
+use crate::{BackendTlsPolicy, InlineCredentials, Kind, ListenerSet, Object, ObjectKey, Route, authority};
 
 /// The label that ties an EndpointSlice to its Service.
 const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
@@ -54,6 +54,8 @@ pub(crate) struct Objects {
     sets_of: BTreeMap<ObjectKey, BTreeSet<ObjectKey>>,
     /// Names of BackendTLSPolicies, by each Service that they target.
     policies_of: BTreeMap<ObjectKey, BTreeSet<String>>,
+    /// Of objects that have some.
+    inline: BTreeMap<(Kind, ObjectKey), InlineCredentials>,
 }
 
 impl Objects {
@@ -121,6 +123,33 @@ impl Objects {
             Kind::BackendTlsPolicy => self.policies.len(),
             Kind::ConfigMap => self.authorities.len(),
         }
+    }
+
+    /// What was found in an object. Gives whether that is news.
+    pub(crate) fn set_inline(&mut self, kind: Kind, key: &ObjectKey, found: InlineCredentials) -> bool {
+        let id = (kind, key.clone());
+        if found == InlineCredentials::default() {
+            return self.inline.remove(&id).is_some();
+        }
+        let news = self.inline.get(&id) != Some(&found);
+        self.inline.insert(id, found);
+        news
+    }
+
+    pub(crate) fn inline(&self, kind: Kind, key: &ObjectKey) -> Option<&InlineCredentials> {
+        self.inline.get(&(kind, key.clone()))
+    }
+
+    /// Of all objects of a kind in a namespace.
+    pub(crate) fn count_inline(&self, kind: Kind, namespace: &str) -> usize {
+        let from = self.inline.range((kind, ObjectKey::new(namespace, ""))..);
+        from.take_while(|(id, _)| id.0 == kind && id.1.namespace == namespace).map(|(_, found)| found.count()).sum()
+    }
+
+    /// A namespace's labels; none if it is not known.
+    pub(crate) fn labels_of(&self, namespace: &str) -> BTreeMap<String, String> {
+        let known = self.namespaces.get(&ObjectKey::new("", namespace));
+        known.and_then(|known| known.metadata.labels.clone()).unwrap_or_default()
     }
 
     /// The slices of a Service.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use crds::credentials::Levels;
 use gateway_api::experimental::gatewayclasses::GatewayClass;
 use gateway_api::experimental::gateways::Gateway;
 use gateway_api::experimental::referencegrants::ReferenceGrant;
@@ -93,6 +94,8 @@ pub struct Settings {
     pub implied_class: Option<String>,
     /// In a cluster, Gateways have infrastructure and addresses, and are programmed when their proxies say so. `None` for files.
     pub cluster: Option<ClusterSettings>,
+    /// Of namespaces whose labels do not say otherwise.
+    pub levels: Levels,
 }
 
 /// What is known in a cluster only.
@@ -104,7 +107,7 @@ pub struct ClusterSettings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { controller_name: "keyward.dev/gateway-controller".to_owned(), implied_class: None, cluster: None }
+        Self { controller_name: "keyward.dev/gateway-controller".to_owned(), implied_class: None, cluster: None, levels: Levels::default() }
     }
 }
 

@@ -162,7 +162,8 @@ pub struct RouteParentStatus {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UpstreamStatus {
-    /// `Accepted`, `ResolvedRefs`; the latter not where the Upstream is refused before its references are looked at.
+    /// `Accepted`, `ResolvedRefs`; the latter not where the Upstream is refused before its references are looked at. `InlineCredentials`
+    /// where it is True.
     pub conditions: Vec<Condition>,
     /// For `status.statuses.NAMESPACE`, NAMESPACE being the controller's: where users of Gloo look.
     pub gloo: GlooReport,
@@ -201,7 +202,8 @@ pub(crate) fn class_status(class: &Class, now: Timestamp) -> GatewayClassStatus 
 pub(crate) fn upstream_status(upstream: &Judged, now: Timestamp) -> UpstreamStatus {
     let stamp = Stamp { now, generation: upstream.generation };
     let aspects = [Some(Aspect::Accepted), upstream.backend.is_ok().then_some(Aspect::ResolvedRefs)];
-    let conditions = aspects.into_iter().flatten().map(|aspect| stamp.judged(&upstream.findings, aspect)).collect();
+    let judged = aspects.into_iter().flatten().map(|aspect| stamp.judged(&upstream.findings, aspect));
+    let conditions = judged.chain(stamp.inline_credentials(&upstream.findings)).collect();
     UpstreamStatus { conditions, gloo: gloo_report(&upstream.findings) }
 }
 
@@ -231,6 +233,7 @@ impl Aspect {
             Self::Accepted => "Accepted",
             Self::ResolvedRefs => "ResolvedRefs",
             Self::Conflicted => "Conflicted",
+            Self::InlineCredentials => "InlineCredentials",
         }
     }
 }
@@ -253,5 +256,12 @@ impl Stamp {
             Some((reason, message)) => self.condition(aspect.condition(), false, reason, message),
             None => self.condition(aspect.condition(), true, aspect.condition(), findings.warnings(aspect)),
         }
+    }
+
+    /// True where there are some; who has none is told nothing.
+    fn inline_credentials(self, findings: &Findings) -> Option<Condition> {
+        let aspect = Aspect::InlineCredentials;
+        let finding = findings.iter().find(|finding| finding.aspect == aspect)?;
+        Some(self.condition(aspect.condition(), true, finding.reason, format!("{}: {}", finding.field, finding.message)))
     }
 }

@@ -9,7 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 use crate::attach::{Parent, Served, attach};
 use crate::backend_tls;
 use crate::class::Classes;
-use crate::finding::About;
+use crate::finding::{About, Finding};
 use crate::gateway::{self, Gateway, Judged, without_gateway};
 use crate::index::Index;
 use crate::memo::Memo;
@@ -22,7 +22,7 @@ use crate::status::{self, Standing, View};
 use crate::supply::Supply;
 use crate::update::{ConfigChange, Status, Told, Update};
 use crate::upstream::{self, Upstreams};
-use crate::{Kind, Object, ObjectKey, Problem, Proxies, Settings, Snapshot, Translation};
+use crate::{InlineCount, InlineCredentials, Kind, Object, ObjectKey, Problem, Proxies, Settings, Snapshot, Translation, inline};
 
 /// Translates what changes.
 pub struct Translator {
@@ -49,6 +49,8 @@ pub struct Translator {
     stale_sets: BTreeSet<ObjectKey>,
     /// BackendTLSPolicies whose status may differ.
     unsaid_policies: BTreeSet<ObjectKey>,
+    /// Namespaces whose inline credentials are to be counted.
+    uncounted: BTreeSet<String>,
     told: Told,
 }
 
@@ -77,6 +79,7 @@ impl Translator {
             unsaid: BTreeSet::new(),
             stale_sets: BTreeSet::new(),
             unsaid_policies: BTreeSet::new(),
+            uncounted: BTreeSet::new(),
             told: Told::default(),
         }
     }
@@ -97,6 +100,14 @@ impl Translator {
     pub fn remove(&mut self, kind: Kind, key: &ObjectKey) {
         let deps = self.objects.remove(kind, key);
         deps.iter().for_each(|dep| self.changed(dep));
+    }
+
+    /// What the manifest of an object has that belongs into a Secret, as whoever reads it found; of one that is gone, nothing.
+    pub fn set_inline(&mut self, kind: Kind, key: &ObjectKey, found: InlineCredentials) {
+        if self.objects.set_inline(kind, key, found) {
+            self.uncounted.insert(key.namespace.clone());
+            self.changed(&Dep(kind, key.clone()));
+        }
     }
 
     /// How many objects of a kind there are.
@@ -134,6 +145,7 @@ impl Translator {
         let unsaid = std::mem::take(&mut self.unsaid);
         self.say_gateways(&unsaid);
         self.say_sets(&unsaid);
+        self.count_inline();
         self.told.take_update()
     }
 
@@ -149,6 +161,9 @@ impl Translator {
 
     fn changed(&mut self, dep: &Dep) {
         let Dep(kind, key) = dep;
+        if *kind == Kind::Namespace {
+            self.uncounted.insert(key.name.clone());
+        }
         match kind {
             Kind::GatewayClass => self.stale_classes = true,
             Kind::Gateway => self.gateways.touch(key.clone()),
@@ -200,7 +215,9 @@ impl Translator {
         for key in self.upstreams.take_stale() {
             let made = self.objects.upstreams.get(&key).map(|upstream| {
                 let index = Index::new(&self.objects);
-                (upstream::judge(&index, upstream), index.seen())
+                let mut judged = upstream::judge(&index, upstream);
+                judged.findings.extend(self.inline(&index, Kind::Upstream, &key));
+                (judged, index.seen())
             });
             let before = self.upstreams.put(key.clone(), made);
             let now = self.upstreams.get(&key);
@@ -214,6 +231,23 @@ impl Translator {
             let problems = now.map(|judged| status::of(about(Kind::Upstream, &key), &judged.findings)).unwrap_or_default();
             self.told.status(Kind::Upstream, &key, now.map(|judged| Status::Upstream(status::upstream_status(judged, self.now))));
             self.told.problems(Kind::Upstream, &key, problems);
+        }
+    }
+
+    /// What is to be said of an object's inline credentials.
+    fn inline(&self, index: &Index<'_>, kind: Kind, key: &ObjectKey) -> Option<Finding> {
+        let found = self.objects.inline(kind, key)?;
+        let levels = self.settings.levels.labelled(&index.namespace_labels(&key.namespace)).levels;
+        inline::finding(found, &key.namespace, levels)
+    }
+
+    fn count_inline(&mut self) {
+        for namespace in std::mem::take(&mut self.uncounted) {
+            let level = self.settings.levels.labelled(&self.objects.labels_of(&namespace)).levels.enforce;
+            for kind in inline::KINDS {
+                let count = self.objects.count_inline(kind, &namespace);
+                self.told.inline(&namespace, kind, (count > 0).then_some(InlineCount { level, count }));
+            }
         }
     }
 
@@ -249,7 +283,10 @@ impl Translator {
             let made = self.objects.routes.get(id).map(|route| {
                 let index = Index::new(&self.objects);
                 let compiled = route::compile(&index, &self.upstreams, Arc::clone(route));
-                let (parents, problems) = attach(&index, &self.gateways, &compiled);
+                let (parents, mut problems) = attach(&index, &self.gateways, &compiled);
+                // A route without a parent of ours is none of our business.
+                let inline = self.inline(&index, id.kind(), &id.key).filter(|_| !parents.is_empty());
+                problems.extend(inline.map(|found| found.problem(about(id.kind(), &id.key), found.aspect.condition())));
                 (RouteState { compiled, parents, problems }, index.seen())
             });
             let before = self.routes.put(id.clone(), made);

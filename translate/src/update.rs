@@ -7,7 +7,7 @@ use policy::wire::Named;
 use crate::finding::Problem;
 use crate::infra::Infra;
 use crate::status::{GatewayClassStatus, GatewayStatus, ListenerSetStatus, PolicyStatus, RouteStatus, Statuses, UpstreamStatus};
-use crate::{Kind, ObjectKey};
+use crate::{InlineCount, Kind, ObjectKey};
 
 /// What differs from the last translation.
 #[derive(Default)]
@@ -18,6 +18,8 @@ pub struct Update {
     pub statuses: Vec<(Kind, ObjectKey, Option<Status>)>,
     /// What runs for each Gateway; `None`: nothing any more.
     pub infra: BTreeMap<ObjectKey, Option<Infra>>,
+    /// Inline credentials by namespace and kind, where it is other than before; `None`: there are none any more.
+    pub inline: BTreeMap<(String, Kind), Option<InlineCount>>,
     /// Objects whose problems are others than before; none: all is well.
     pub problems: BTreeMap<(Kind, ObjectKey), Vec<Problem>>,
 }
@@ -69,6 +71,7 @@ pub(crate) struct Told {
     statuses: BTreeMap<Id, Status>,
     problems: BTreeMap<Id, Vec<Problem>>,
     infra: BTreeMap<ObjectKey, Infra>,
+    inline: BTreeMap<(String, Kind), InlineCount>,
     update: Update,
 }
 
@@ -102,6 +105,14 @@ impl Told {
     pub(crate) fn infra(&mut self, gateway: &ObjectKey, infra: Option<Infra>) {
         if replace(&mut self.infra, gateway.clone(), infra.clone()) {
             self.update.infra.insert(gateway.clone(), infra);
+        }
+    }
+
+    /// `None`: there are none.
+    pub(crate) fn inline(&mut self, namespace: &str, kind: Kind, count: Option<InlineCount>) {
+        let id = (namespace.to_owned(), kind);
+        if replace(&mut self.inline, id.clone(), count) {
+            self.update.inline.insert(id, count);
         }
     }
 

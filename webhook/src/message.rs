@@ -62,7 +62,8 @@ fn create(request: &Request, remedy: &Remedy) -> String {
     }
 }
 
-/// On the live object where it has the place, else on the file: what was refused is not there.
+/// On the live object where it has the place, else on the file: what was refused is not there. With the namespace, which the file may
+/// have left to a flag.
 fn patch(request: &Request, remedy: &Remedy) -> String {
     let pointer = remedy.place.pointer();
     let parent = pointer.rsplit_once('/').map_or("", |(parent, _)| parent);
@@ -73,7 +74,7 @@ fn patch(request: &Request, remedy: &Remedy) -> String {
         true => format!("Let the Upstream refer to it:\n  kubectl patch upstream {name} -n {namespace} --type=json -p '{patch}'"),
         false => format!(
             "Let the manifest refer to it:\n  \
-             kubectl patch --local -f FILE --type=json -p '{patch}' -o yaml | kubectl apply -f -"
+             kubectl patch --local -f FILE --type=json -p '{patch}' -o yaml -n {namespace} | kubectl apply -n {namespace} -f -"
         ),
     }
 }

@@ -2,41 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crds::credentials::Level;
-
-/// What is refused.
-pub const ENFORCE: &str = "credentials.keyward.dev/enforce";
-/// What the writer of an object is warned of.
-pub const WARN: &str = "credentials.keyward.dev/warn";
-/// What the audit log records.
-pub const AUDIT: &str = "credentials.keyward.dev/audit";
-
-/// One level for each purpose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Levels {
-    /// What is refused.
-    pub enforce: Level,
-    /// What is warned of.
-    pub warn: Level,
-    /// What is recorded.
-    pub audit: Level,
-}
-
-impl Default for Levels {
-    /// Nobody is held up by an install; everybody learns what would be.
-    fn default() -> Self {
-        Self { enforce: Level::Open, warn: Level::Protected, audit: Level::Protected }
-    }
-}
-
-/// What a namespace's labels say.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Labelled {
-    /// With defaults for what is not said.
-    pub levels: Levels,
-    /// Labels whose value is no level. They count as the strictest: a slip of the pen must not open a namespace.
-    pub odd: Vec<&'static str>,
-}
+pub use crds::credentials::{Labelled, Levels};
 
 /// Every namespace.
 #[derive(Clone, Debug)]
@@ -73,7 +39,7 @@ impl Namespaces {
 
     /// A namespace is there.
     pub fn insert(&mut self, name: String, labels: &BTreeMap<String, String>) {
-        let labelled = self.read(labels);
+        let labelled = self.unlabelled.levels.labelled(labels);
         self.known.insert(name, labelled);
     }
 
@@ -84,30 +50,16 @@ impl Namespaces {
 
     /// These are all.
     pub fn replace(&mut self, all: Vec<(String, BTreeMap<String, String>)>) {
-        self.known = all.into_iter().map(|(name, labels)| (name, self.read(&labels))).collect();
-        self.synced = true;
-    }
-
-    fn read(&self, labels: &BTreeMap<String, String>) -> Labelled {
-        let mut odd = Vec::new();
-        let mut level = |label: &'static str, default: Level| match labels.get(label).map(|value| value.parse()) {
-            None => default,
-            Some(Ok(level)) => level,
-            Some(Err(_)) => {
-                odd.push(label);
-                Level::Restricted
-            }
-        };
         let defaults = self.unlabelled.levels;
-        let levels =
-            Levels { enforce: level(ENFORCE, defaults.enforce), warn: level(WARN, defaults.warn), audit: level(AUDIT, defaults.audit) };
-        Labelled { levels, odd }
+        self.known = all.into_iter().map(|(name, labels)| (name, defaults.labelled(&labels))).collect();
+        self.synced = true;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crds::credentials::{ENFORCE, Level, WARN};
 
     fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()

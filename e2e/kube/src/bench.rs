@@ -12,7 +12,9 @@ mod footprint;
 mod lab;
 mod options;
 mod probe;
+mod process;
 mod results;
+pub mod webhook;
 
 use std::time::Duration;
 
@@ -65,5 +67,5 @@ fn in_a_lab(cluster: &Cluster, name: &str, work: impl FnOnce(&Lab<'_>) -> Result
 /// Prints figures and keeps them.
 fn tell(figures: &[Figure]) -> Result<()> {
     figures.iter().for_each(|figure| println!("{figure}"));
-    results::merge(figures)
+    results::merge("probe", figures)
 }

@@ -14,7 +14,7 @@ use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::{Kind, POD, condition, is_current, wait_until};
+use crate::{Answer, Attempt, Kind, POD, condition, is_current, wait_until};
 
 static TURN: RwLock<()> = RwLock::new(());
 
@@ -61,17 +61,34 @@ impl Cluster {
     /// # Errors
     /// When it fails, in its own words.
     pub fn kubectl(&self, arguments: &[&str], stdin: Option<&str>) -> Result<String> {
-        let mut command = Command::new("kubectl");
+        let said = self.run_program("kubectl", arguments, stdin)?;
+        ensure!(said.succeeded, "kubectl {}: {}", arguments.join(" "), said.errors);
+        Ok(said.output)
+    }
+
+    /// Runs a program and gives all that it says, whether or not it succeeds.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn run_program(&self, program: &str, arguments: &[&str], stdin: Option<&str>) -> Result<Said> {
+        let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().context("cannot run kubectl")?;
-        let mut pipe = child.stdin.take().context("kubectl has no standard input")?;
+        let mut child = command.spawn().with_context(|| format!("cannot run {program}"))?;
+        let mut pipe = child.stdin.take().with_context(|| format!("{program} has no standard input"))?;
         // It may end without having read everything: what it says tells more than the broken pipe.
         let _ = pipe.write_all(stdin.unwrap_or_default().as_bytes());
         drop(pipe);
         let output = child.wait_with_output()?;
-        let errors = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "kubectl {}: {errors}", arguments.join(" "));
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok(Said { succeeded: output.status.success(), output: text(&output.stdout), errors: text(&output.stderr) })
+    }
+
+    /// Tries a write that the API server does not keep.
+    ///
+    /// # Errors
+    /// When it does not answer; a refusal is an answer.
+    pub fn attempt(&self, attempt: &Attempt) -> Result<Answer> {
+        self.runtime.block_on(attempt.send(&self.client))
     }
 
     /// `kubectl apply -f-`.
@@ -197,6 +214,11 @@ impl Cluster {
         self.client.clone()
     }
 
+    /// Runs a future beside the test.
+    pub fn spawn<F: Future<Output: Send> + Send + 'static>(&self, future: F) -> tokio::task::JoinHandle<F::Output> {
+        self.runtime.spawn(future)
+    }
+
     /// Runs a future to its end.
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         self.runtime.block_on(future)
@@ -212,6 +234,17 @@ impl Cluster {
             namespace => Api::namespaced_with(self.client(), namespace, &kind.resource()),
         }
     }
+}
+
+/// What a program said.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// Whether it ended well.
+    pub succeeded: bool,
+    /// Standard output.
+    pub output: String,
+    /// Standard error, where `kubectl` prints warnings and refusals.
+    pub errors: String,
 }
 
 /// A pod that runs.

@@ -3,9 +3,12 @@
 //!
 //! ```text
 //! Cluster ─► Namespace (gone when dropped) ─► manifests, Provider ─► gateway's address ─► requests, Traffic
-//!    └─ Operator (replicas, logs, metrics), Channel (a proxy's side of the config channel), Part (a process of the cluster)
+//!    ├─ Operator, Webhook (replicas, logs, metrics), Channel (a proxy's side of the config channel), Part (a process of the cluster)
+//!    └─ Attempt (a write that is not kept) ─► Answer, Reviews (many of them, under which nothing may fail), AuditLog
 //! ```
 
+mod attempt;
+mod audit_log;
 pub mod bench;
 mod channel;
 mod cluster;
@@ -16,27 +19,35 @@ pub mod manifests;
 mod metrics;
 mod namespace;
 mod operator;
+mod own_webhook;
 mod part;
 mod port_forward;
 mod provider;
+mod reviews;
 mod token;
 mod traffic;
 mod wait;
+mod webhook;
 
+pub use attempt::{Answer, Attempt};
+pub use audit_log::AuditLog;
 pub use channel::{Channel, resources};
-pub use cluster::{Cluster, RunningPod};
+pub use cluster::{Cluster, RunningPod, Said};
 pub use condition::{condition, is_current, says};
 pub use dns::HostName;
 pub use kind::Kind;
 pub use metrics::Page;
 pub use namespace::{Namespace, PORT};
 pub use operator::{Operator, SYSTEM};
+pub use own_webhook::OwnWebhook;
 pub use part::{Paused, api_server, is_ours, process_of_pod};
 pub use port_forward::PortForward;
 pub use provider::Provider;
+pub use reviews::Reviews;
 pub use token::{AUDIENCE, expired};
 pub use traffic::Traffic;
 pub use wait::{holds_for, wait_until};
+pub use webhook::{Away, Excluding, Webhook};
 
 use std::time::Duration;
 

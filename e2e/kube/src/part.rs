@@ -50,15 +50,15 @@ pub fn api_server() -> Result<u32> {
     Ok(process.trim().parse()?)
 }
 
-/// The process of an operator's pod: it has the pod's name in its environment.
+/// The process of a pod with one container: it has the pod's name in its environment, by its manifest or by the container runtime.
 ///
 /// # Errors
 /// When there is none.
 pub fn process_of_pod(pod: &str) -> Result<u32> {
-    let wanted = format!("POD_NAME={pod}");
+    let wanted = [format!("POD_NAME={pod}"), format!("HOSTNAME={pod}")];
     let is_of_pod = |process: &u32| {
         let environment = std::fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
-        environment.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
+        environment.split(|byte| *byte == 0).any(|variable| wanted.iter().any(|wanted| variable == wanted.as_bytes()))
     };
     let processes = std::fs::read_dir("/proc")?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     processes.into_iter().find(is_of_pod).with_context(|| format!("no process of pod {pod} on this machine"))

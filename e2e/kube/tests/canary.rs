@@ -9,7 +9,7 @@ use keyward_e2e_kube::{Cluster, Kind, Namespace, Operator, Page, PortForward, Pr
 use serde_json::Value;
 
 /// In manifests and Secrets.
-const CANARY: &str = "sk-kwcanary7f3a9c1e5b2d";
+pub(crate) const CANARY: &str = "sk-kwcanary7f3a9c1e5b2d";
 /// In the requests of clients.
 const CLIENTS: &str = "sk-kwclient0b8d6e2f4a1c";
 /// Half a token is too much: parts of both, in clear and in base64 with and without `Bearer ` before it.
@@ -18,18 +18,18 @@ const ADMIN: u16 = 15000;
 
 /// Everything that was heard, by where it was said.
 #[derive(Default)]
-struct Heard(Vec<(String, String)>);
+pub(crate) struct Heard(Vec<(String, String)>);
 
 impl Heard {
-    fn note(&mut self, place: impl Into<String>, text: impl Into<String>) {
+    pub(crate) fn note(&mut self, place: impl Into<String>, text: impl Into<String>) {
         self.0.push((place.into(), text.into()));
     }
 
-    fn said_in(&self, place: &str) -> Result<&str> {
+    pub(crate) fn said_in(&self, place: &str) -> Result<&str> {
         self.0.iter().find(|(known, _)| known == place).map(|(_, text)| text.as_str()).with_context(|| format!("nothing from {place}"))
     }
 
-    fn assert_no_canary(&self) -> Result<()> {
+    pub(crate) fn assert_no_canary(&self) -> Result<()> {
         for (place, text) in &self.0 {
             ensure!(!text.contains("panicked at"), "a panic in {place}");
             let Some(found) = TRACES.iter().find_map(|trace| text.find(trace)) else { continue };

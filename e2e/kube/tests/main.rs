@@ -1,5 +1,12 @@
 //! End-to-end tests on a real cluster: `kubectl`, `curl`, and what the API server says. A test's name is what Keyward does.
 
+mod admit_canary;
+mod admit_guide;
+mod admit_labels;
+mod admit_outage;
+mod admit_ratchet;
+mod admit_table;
+mod admit_told;
 mod canary;
 mod channel_identity;
 mod channel_nack;
@@ -11,9 +18,14 @@ mod lifecycle_operator;
 mod lifecycle_proxy;
 mod lifecycle_rbac;
 mod lifecycle_secret;
+mod lifecycle_uninstall;
+mod lifecycle_webhook_ca_bundle;
+mod lifecycle_webhook_rollout;
+mod lifecycle_webhook_rotation;
 mod observability;
 mod status_bad_input;
 mod status_gateway;
+mod status_inline;
 mod status_route;
 mod status_unreadable;
 mod status_upstream;

@@ -136,7 +136,8 @@ impl Entries<'_> {
 }
 
 /// Types that nobody else sets on the objects that are ours to judge: one that is not said any more goes.
-const OURS: [&str; 6] = ["Accepted", "Programmed", "ResolvedRefs", "Conflicted", "PartiallyInvalid", "InsecureFrontendValidationMode"];
+const OURS: [&str; 7] =
+    ["Accepted", "Programmed", "ResolvedRefs", "Conflicted", "PartiallyInvalid", "InlineCredentials", "InsecureFrontendValidationMode"];
 
 /// Ours with their times, in the order of the live ones as far as they are known there; others' types stay where they are.
 fn conditions(live: Option<&Value>, ours: &Value, now: Timestamp) -> Value {

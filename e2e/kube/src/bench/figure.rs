@@ -1,10 +1,14 @@
-//! A number beside its target.
+//! A number beside its target, and whose it is.
 
 use std::fmt;
+
+/// Whose figures are compared with others'.
+pub(super) const US: &str = "keyward";
 
 /// What was measured.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Figure {
+    pub(super) subject: &'static str,
     pub(super) metric: &'static str,
     pub(super) unit: &'static str,
     pub(super) value: f64,
@@ -15,12 +19,17 @@ pub(super) struct Figure {
 impl Figure {
     /// A figure that is to be at most its target.
     pub(super) fn new(metric: &'static str, unit: &'static str, value: f64, target: f64) -> Self {
-        Self { metric, unit, value, target: Some(target) }
+        Self { target: Some(target), ..Self::plain(metric, unit, value) }
     }
 
     /// A figure that nobody asks anything of.
     pub(super) fn plain(metric: &'static str, unit: &'static str, value: f64) -> Self {
-        Self { metric, unit, value, target: None }
+        Self { subject: US, metric, unit, value, target: None }
+    }
+
+    /// The same of another.
+    pub(super) fn of(self, subject: &'static str) -> Self {
+        Self { subject, ..self }
     }
 }
 

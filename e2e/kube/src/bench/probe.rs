@@ -85,7 +85,7 @@ fn mean<'v>(values: impl Iterator<Item = &'v f64>) -> f64 {
 }
 
 /// The smallest value that is not below so many per cent of all.
-fn percentile(sorted: &[f64], percent: usize) -> f64 {
+pub(super) fn percentile(sorted: &[f64], percent: usize) -> f64 {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted.get(rank - 1).copied().unwrap_or_default()
 }
