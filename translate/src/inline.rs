@@ -4,11 +4,11 @@
 use crds::credentials::{FieldPath, Level, Levels, Reason, inline_credentials};
 use serde_json::Value;
 
-use crate::Kind;
+use crate::{Kind, RouteKind};
 use crate::finding::Finding;
 
 /// Kinds that may have some.
-pub(crate) const KINDS: [Kind; 3] = [Kind::Upstream, Kind::HttpRoute, Kind::GrpcRoute];
+pub(crate) const KINDS: [Kind; 3] = [Kind::Upstream, Kind::Route(RouteKind::Http), Kind::Route(RouteKind::Grpc)];
 
 /// The inline credentials of one object; by default none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

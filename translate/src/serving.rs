@@ -95,7 +95,7 @@ impl Serving {
             }
             compiled(listener, protocol, &listener.certificates).into_iter().for_each(|one| add(&listener.name, Resource::Listener(one)));
         }
-        for (name, certificate) in &gateway.client_certificate {
+        if let Some((name, certificate)) = &gateway.client_certificate {
             add(name, Resource::Secret(Arc::new(certificate.clone())));
         }
         self.show(gateway.client_certificate.as_ref().map(|(name, _)| name));
