@@ -150,11 +150,7 @@ impl Accepted {
     /// What a client asks for in its first words decides who answers it; whoever is nobody's gets no answer at all.
     async fn encrypted(self, stream: TcpStream) {
         ask_for_life(&stream);
-        let hello = match Box::pin(self.patiently(hear(stream))).await {
-            Some(Ok(hello)) => hello,
-            Some(Err(error)) => return tracing::debug!(%error, "no TLS handshake began"),
-            None => return tracing::debug!("no TLS handshake began in time"),
-        };
+        let Some(hello) = Box::pin(self.heard(hear(stream))).await else { return };
         let name = hello.name.clone();
         match self.judge(name.as_deref().unwrap_or_default()) {
             Ok(Way::Http(config)) => {
@@ -176,12 +172,13 @@ impl Accepted {
     }
 
     async fn handshake(&self, hello: Hello<TcpStream>, config: Arc<ServerConfig>) -> Option<TlsStream<TcpStream>> {
-        match Box::pin(self.patiently(hello.handshake(config))).await {
-            Some(Ok(stream)) => return Some(stream),
-            Some(Err(error)) => tracing::debug!(%error, "TLS handshake with a client failed"),
-            None => tracing::debug!("TLS handshake with a client took too long"),
-        }
-        None
+        Box::pin(self.heard(hello.handshake(config))).await
+    }
+
+    /// A step of a handshake; `None`: it failed, or took too long.
+    async fn heard<T>(&self, step: impl Future<Output = std::io::Result<T>>) -> Option<T> {
+        let heard = self.patiently(step).await.unwrap_or_else(|| Err(std::io::ErrorKind::TimedOut.into()));
+        heard.inspect_err(|error| tracing::debug!(%error, "a TLS handshake with a client failed")).ok()
     }
 
     /// What becomes of a connection with that SNI.

@@ -81,10 +81,8 @@ impl Worker {
                 }
                 Command::Drain => break,
             };
-            match started {
-                Ok(started) => drop(open.insert(port, started)),
-                Err(error) => tracing::error!(listener.port = %port, %error, "cannot accept on the port"),
-            }
+            let started = started.inspect_err(|error| cannot_accept(port, error));
+            open.extend(started.ok().map(|started| (port, started)));
         }
         for port in open.into_values() {
             draining.push(port.close().await);
@@ -92,6 +90,10 @@ impl Worker {
         let _ = tokio::time::timeout(self.options.drain_timeout, finished(draining)).await;
         sweeper.abort();
     }
+}
+
+fn cannot_accept(port: Port, error: &std::io::Error) {
+    tracing::error!(listener.port = %port, %error, "cannot accept on the port");
 }
 
 /// Until the last connection or flow of closed ports has ended.

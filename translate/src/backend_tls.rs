@@ -107,7 +107,7 @@ fn target_finding(index: &Index<'_>, policy: &BackendTlsPolicy, target: &TargetR
 /// `status: False`, with Reason `Conflicted`" (BackendTLSPolicySpec.targetRefs).
 fn conflict(index: &Index<'_>, policy: &BackendTlsPolicy, target: &TargetRef, service: &ObjectKey, field: &str) -> Option<Finding> {
     let same = |other: &BackendTlsPolicy| other.targets(service).any(|one| one.section() == target.section());
-    let rival = index.policies(service).into_iter().filter(|other| other.age() < policy.age()).find(|other| same(*other))?;
+    let rival = index.policies(service).into_iter().filter(|other| other.age() < policy.age()).find(|other| same(other))?;
     let port = target.section().map(|section| format!("port {section} of ")).unwrap_or_default();
     let message = format!(
         "BackendTLSPolicy {} is older, or before this one by name, and targets {port}Service {service} too: remove one of them",

@@ -4,8 +4,8 @@
 use crds::credentials::{FieldPath, Level, Levels, Reason, inline_credentials};
 use serde_json::Value;
 
-use crate::{Kind, RouteKind};
 use crate::finding::Finding;
+use crate::{Kind, RouteKind};
 
 /// Kinds that may have some.
 pub(crate) const KINDS: [Kind; 3] = [Kind::Upstream, Kind::Route(RouteKind::Http), Kind::Route(RouteKind::Grpc)];

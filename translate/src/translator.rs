@@ -389,7 +389,7 @@ impl Translator {
         for key in std::mem::take(&mut self.unsaid_policies) {
             let policy = self.policies.get(&key);
             let leads = |serving: &Serving| policy.is_some_and(|policy| policy.services.iter().any(|service| serving.leads_to(service)));
-            let leading = self.servings.iter().filter(|(_, serving)| leads(*serving));
+            let leading = self.servings.iter().filter(|(_, serving)| leads(serving));
             let gateways: Vec<&ObjectKey> = leading.map(|(gateway, _)| gateway).collect();
             let policy = policy.filter(|_| !gateways.is_empty());
             let status =

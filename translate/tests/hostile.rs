@@ -171,8 +171,18 @@ fn is_identity(pointer: &str) -> bool {
     match names.as_slice() {
         [.., "gatewayClassName"] => true,
         [.., holder, "group" | "kind" | "namespace" | "name" | "sectionName"] => {
-            let holders =
-                ["metadata", "listeners", "kinds", "parentRef", "parentRefs", "backendRefs", "backendRef", "certificateRefs", "clientCertificateRef", "secretRef"];
+            let holders = [
+                "metadata",
+                "listeners",
+                "kinds",
+                "parentRef",
+                "parentRefs",
+                "backendRefs",
+                "backendRef",
+                "certificateRefs",
+                "clientCertificateRef",
+                "secretRef",
+            ];
             holders.contains(holder)
         }
         _ => false,
