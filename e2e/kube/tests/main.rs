@@ -30,3 +30,4 @@ mod status_route;
 mod status_unreadable;
 mod status_upstream;
 mod traffic_guide;
+mod traffic_udp;
