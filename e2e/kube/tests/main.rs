@@ -30,4 +30,5 @@ mod status_route;
 mod status_unreadable;
 mod status_upstream;
 mod traffic_guide;
+mod traffic_tls;
 mod traffic_udp;

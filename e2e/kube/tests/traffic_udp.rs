@@ -14,10 +14,10 @@ const FLOWS: u16 = 10_000;
 const AT_A_TIME: usize = 50;
 /// Source ports below those that the kernel gives away, so that no two flows have the same.
 const FIRST_PORT: u16 = 20_000;
-/// Flows that a proxy keeps at most.
-const BOUND: f64 = 16.0 * 1024.0;
-/// A flow ends after a minute without a datagram; twice that, for a busy machine.
-const IDLE: Duration = Duration::from_secs(120);
+/// No datagram makes more flows than there are clients; a few found out whether the route is served.
+const BOUND: f64 = 10_100.0;
+/// A flow without a datagram ends after one to two minutes.
+const IDLE: Duration = Duration::from_secs(150);
 const PATIENCE: Duration = Duration::from_secs(2);
 const ATTEMPTS: u32 = 4;
 const LISTENERS: &str = "[{name: udp, protocol: UDP, port: 8080}]";
@@ -79,7 +79,7 @@ fn ten_thousand_flows_keep_their_backend_and_end_when_idle() -> Result<()> {
     namespace.apply(&[gateway_with("gw", LISTENERS, None), backends, ROUTE.to_owned()].concat())?;
     let address = namespace.address("gw")?;
     let proxy = namespace.proxies("gw", 1)?.remove(0).address;
-    wait_until("the route is served", SOON, || answerer(&client(0, address)?, "ready"))?;
+    wait_until("the route is served", SOON, || ask_all(&[client(0, address)?], "ready"))?;
     let ports: Vec<u16> = (FIRST_PORT..FIRST_PORT + FLOWS).collect();
     let mut of_a = 0;
     for some in ports.chunks(AT_A_TIME) {
