@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -34,11 +35,12 @@ const BETWEEN: Duration = Duration::from_millis(10);
 /// Sends every client a gibibyte of which no two blocks are the same, and says that it was all. Gives the address.
 fn gibibyte(node: IpAddr, leaf: Leaf) -> Result<SocketAddr> {
     let listener = TcpListener::bind((node, 0)).with_context(|| format!("{node} is not here: run this on the cluster's node"))?;
-    let address = listener.local_addr()?;
+    let (address, leaf) = (listener.local_addr()?, Arc::new(leaf));
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
+            let leaf = Arc::clone(&leaf);
             // A client that only asks whether the route is served goes before it has everything.
-            let _ = send_blocks(stream, &leaf);
+            std::thread::spawn(move || send_blocks(stream, &leaf));
         }
     });
     Ok(address)
