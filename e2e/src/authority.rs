@@ -8,8 +8,9 @@ use std::time::Duration;
 use anyhow::Context;
 use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use rustls::client::Resumption;
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use tempfile::TempDir;
 
 /// An authority, made anew and kept for one test.
@@ -27,6 +28,20 @@ pub struct Leaf {
     pub key: String,
     /// What a client is served.
     pub der: Vec<u8>,
+}
+
+impl Leaf {
+    /// Takes a client's connection as the server of this certificate. The handshake is made by the first reading or writing.
+    ///
+    /// # Errors
+    /// When the key does not fit.
+    pub fn serve(&self, stream: TcpStream) -> anyhow::Result<StreamOwned<ServerConnection, TcpStream>> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?.with_no_client_auth();
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes())?;
+        let config = builder.with_single_cert(vec![CertificateDer::from(self.der.clone())], key)?;
+        Ok(StreamOwned::new(ServerConnection::new(Arc::new(config))?, stream))
+    }
 }
 
 impl Authority {
@@ -71,14 +86,23 @@ impl Authority {
     /// # Errors
     /// When the handshake fails.
     pub fn handshake(&self, addr: SocketAddr, name: &str) -> anyhow::Result<Vec<u8>> {
-        let mut connection = ClientConnection::new(self.client()?, ServerName::try_from(name.to_owned())?)?;
-        let mut stream = TcpStream::connect(addr).with_context(|| format!("cannot connect to {addr}"))?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        while connection.is_handshaking() {
-            connection.complete_io(&mut stream)?;
+        let StreamOwned { mut conn, mut sock } = self.connect(addr, name)?;
+        while conn.is_handshaking() {
+            conn.complete_io(&mut sock)?;
         }
-        let served = connection.peer_certificates().and_then(|chain| chain.first()).context("no certificate was served")?;
+        let served = conn.peer_certificates().and_then(|chain| chain.first()).context("no certificate was served")?;
         Ok(served.to_vec())
+    }
+
+    /// A connection to a server with a certificate for this name. The handshake is made by the first reading or writing.
+    ///
+    /// # Errors
+    /// When nobody listens.
+    pub fn connect(&self, addr: SocketAddr, name: &str) -> anyhow::Result<StreamOwned<ClientConnection, TcpStream>> {
+        let connection = ClientConnection::new(self.client()?, ServerName::try_from(name.to_owned())?)?;
+        let stream = TcpStream::connect(addr).with_context(|| format!("cannot connect to {addr}"))?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        Ok(StreamOwned::new(connection, stream))
     }
 
     fn client(&self) -> anyhow::Result<Arc<ClientConfig>> {

@@ -1,7 +1,7 @@
 //! A backend that is no provider: takes a WebSocket upgrade and sends back every byte. It understands no frames.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The answer to the nonce of RFC 6455, section 1.3.
@@ -22,7 +22,15 @@ impl EchoBackend {
     /// # Errors
     /// When no port is free.
     pub fn start() -> anyhow::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        Self::start_on(Ipv4Addr::LOCALHOST.into())
+    }
+
+    /// As [`Self::start`], on an address that others than this machine reach.
+    ///
+    /// # Errors
+    /// When the address is not here.
+    pub fn start_on(ip: IpAddr) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind((ip, 0))?;
         let addr = listener.local_addr()?;
         let heads = Arc::new(Mutex::new(Vec::new()));
         let written = Arc::clone(&heads);

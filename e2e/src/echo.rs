@@ -3,7 +3,7 @@
 
 mod wishes;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -65,9 +65,17 @@ impl Echo {
     /// # Errors
     /// When no port is free.
     pub fn start(name: &str) -> anyhow::Result<Self> {
+        Self::start_on(Ipv4Addr::LOCALHOST.into(), name)
+    }
+
+    /// As [`Self::start`], on an address that others than this machine reach.
+    ///
+    /// # Errors
+    /// When the address is not here.
+    pub fn start_on(ip: IpAddr, name: &str) -> anyhow::Result<Self> {
         let background = Background::start()?;
         let shared = Arc::new(Shared { name: name.to_owned(), ..Shared::default() });
-        let listener = background.run(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
+        let listener = background.run(TcpListener::bind((ip, 0)))?;
         let addr = listener.local_addr()?;
         let accepting = Arc::clone(&shared);
         background.run(async { drop(tokio::spawn(accept(listener, accepting))) });

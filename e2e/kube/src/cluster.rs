@@ -189,6 +189,17 @@ impl Cluster {
         })
     }
 
+    /// The node's own address: a test that listens there is reached by pods.
+    ///
+    /// # Errors
+    /// When no node has one.
+    pub fn node_address(&self) -> Result<IpAddr> {
+        let nodes = self.list(Kind::NODE, "", "")?;
+        let addresses = nodes.iter().filter_map(|node| node.pointer("/status/addresses")?.as_array()).flatten();
+        let internal = addresses.filter(|address| address["type"] == "InternalIP").find_map(|address| address["address"].as_str());
+        Ok(internal.context("no node has an address")?.parse()?)
+    }
+
     /// A Service's address inside the cluster.
     ///
     /// # Errors

@@ -19,10 +19,12 @@ impl Kind {
     pub const GRPC_ROUTE: Self = Self("gateway.networking.k8s.io", "v1", "GRPCRoute", "grpcroutes");
     pub const HTTP_ROUTE: Self = Self("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes");
     pub const LEASE: Self = Self("coordination.k8s.io", "v1", "Lease", "leases");
+    pub const LISTENER_SET: Self = Self("gateway.networking.k8s.io", "v1", "ListenerSet", "listenersets");
     pub const NAMESPACE: Self = Self("", "v1", "Namespace", "namespaces");
     pub const NODE: Self = Self("", "v1", "Node", "nodes");
     pub const POD: Self = Self("", "v1", "Pod", "pods");
     pub const POD_DISRUPTION_BUDGET: Self = Self("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets");
+    pub const REFERENCE_GRANT: Self = Self("gateway.networking.k8s.io", "v1", "ReferenceGrant", "referencegrants");
     pub const ROLE: Self = Self("rbac.authorization.k8s.io", "v1", "Role", "roles");
     pub const ROLE_BINDING: Self = Self("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings");
     pub const SECRET: Self = Self("", "v1", "Secret", "secrets");

@@ -9,6 +9,7 @@
 
 mod attempt;
 mod audit_log;
+mod backend;
 pub mod bench;
 mod channel;
 mod cluster;
@@ -31,6 +32,7 @@ mod webhook;
 
 pub use attempt::{Answer, Attempt};
 pub use audit_log::AuditLog;
+pub use backend::{Speaks, udp_echo};
 pub use channel::{Channel, resources};
 pub use cluster::{Cluster, RunningPod, Said};
 pub use condition::{condition, is_current, says};

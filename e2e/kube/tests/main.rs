@@ -29,4 +29,8 @@ mod status_inline;
 mod status_route;
 mod status_unreadable;
 mod status_upstream;
+mod traffic_grants;
 mod traffic_guide;
+mod traffic_sets;
+mod traffic_tls;
+mod traffic_udp;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use futures::StreamExt;
 use kube::Api;
 use kube::api::{DynamicObject, Patch, PatchParams};
@@ -30,7 +30,7 @@ pub(super) struct Lab<'c> {
 impl<'c> Lab<'c> {
     pub(super) fn open(cluster: &'c Cluster, name: &str) -> Result<Self> {
         let namespace = Namespace::create(cluster, &format!("bench-{name}"))?;
-        let backend = Backend::start(node_address(cluster)?)?;
+        let backend = Backend::start(cluster.node_address()?)?;
         namespace.apply(&(gateway_with(GATEWAY, LISTENERS, None) + &backend.manifests()))?;
         let address = namespace.address(GATEWAY)?;
         Ok(Self { cluster, namespace, address, _backend: backend })
@@ -60,13 +60,6 @@ impl<'c> Lab<'c> {
     pub(super) fn api(&self, kind: Kind) -> Api<DynamicObject> {
         Api::namespaced_with(self.cluster.client(), self.namespace.name(), &kind.resource())
     }
-}
-
-fn node_address(cluster: &Cluster) -> Result<std::net::IpAddr> {
-    let nodes = cluster.list(Kind::NODE, "", "")?;
-    let addresses = nodes.iter().filter_map(|node| node.pointer("/status/addresses")?.as_array()).flatten();
-    let internal = addresses.filter(|address| address["type"] == "InternalIP").find_map(|address| address["address"].as_str());
-    Ok(internal.context("no node has an address")?.parse()?)
 }
 
 fn name(nth: u32) -> String {
