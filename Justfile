@@ -50,7 +50,7 @@ cluster-up:
 
 # End it and leave nothing behind
 cluster-down:
-    {{cluster}} down -dir target/cluster
+    {{cluster}} down
 
 # kubectl on that cluster: `just kubectl get pods -A`
 kubectl *ARGS:
@@ -67,7 +67,7 @@ images profile="release": cluster-build
 
 # Load the images into the cluster
 load: images
-    @if [ -z "${E2E_KUBECONFIG:-}" ]; then {{cluster}} load -dir target/cluster target/images/*.tar; fi
+    @if [ -z "${E2E_KUBECONFIG:-}" ]; then {{cluster}} load target/images/*.tar; fi
 
 # Gateway API's CRDs and Keyward, as docs/install.md says
 install:
@@ -128,7 +128,7 @@ bench-webhook-go: cluster-up
       go build -trimpath -buildvcs=false -ldflags '-s -w' -o ../../target/cluster-bin/bench-webhook-go .
     @mkdir -p target/images
     {{cluster}} image -name "ghcr.io/keyward/bench-webhook-go:{{version}}" -binary target/cluster-bin/bench-webhook-go -o target/images/bench-webhook-go.tar
-    {{cluster}} load -dir target/cluster target/images/bench-webhook-go.tar
+    {{cluster}} load target/images/bench-webhook-go.tar
 
 # All benchmarks against nginx, haproxy and Envoy; writes target/bench/results.json
 bench *ARGS: bench-setup
