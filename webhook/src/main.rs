@@ -19,7 +19,7 @@ struct Args {
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,kube_client=error"));
     tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).init();
     // One thread: a review takes microseconds, and memory is what a webhook should not take.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
