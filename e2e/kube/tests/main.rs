@@ -31,6 +31,7 @@ mod status_unreadable;
 mod status_upstream;
 mod traffic_grants;
 mod traffic_guide;
+mod traffic_protocols;
 mod traffic_sets;
 mod traffic_tls;
 mod traffic_udp;
