@@ -15,8 +15,8 @@ use crate::model::{ParentRef, Route};
 use crate::route::CompiledRoute;
 use crate::{Kind, ListenerSet, ObjectKey};
 
-/// The listeners that a route is on, by name, and the hosts it has there.
-pub(crate) type Served = BTreeMap<String, Vec<HostPair>>;
+/// The listeners that a route is on, sorted by name, and the hosts it has there.
+pub(crate) type Served = Box<[(String, Vec<HostPair>)]>;
 
 /// What became of a parentRef to a Gateway of ours, or to a ListenerSet of one.
 #[derive(Debug)]
@@ -48,6 +48,7 @@ pub(crate) fn attach(index: &Index<'_>, gateways: &Memo<ObjectKey, Judged>, rout
         let outcome = Candidate { route, labels: &labels, reference, holder: &holder }.attach(gateway.listeners_of(&holder), &field);
         parents.push(Parent { field, reference: reference.clone(), gateway: key, outcome });
     }
+    parents.shrink_to_fit();
     (parents, problems)
 }
 
@@ -111,10 +112,10 @@ impl Candidate<'_> {
             return refused("NotAllowedByListeners", message);
         }
         let hostnames = self.route.hostnames.as_deref().unwrap_or_default();
-        let served: Served =
+        let served: BTreeMap<String, Vec<HostPair>> =
             allowing.into_iter().filter_map(|listener| Some((listener.name.clone(), meet(listener, hostnames)?))).collect();
         match served.is_empty() {
-            false => Ok(served),
+            false => Ok(served.into_iter().collect()),
             true => refused(
                 "NoMatchingListenerHostname",
                 format!("no listener of {} serves a hostname of this route: make hostnames and listener.hostname meet", self.holder),

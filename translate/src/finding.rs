@@ -150,6 +150,12 @@ impl Findings {
         self.0.extend(findings);
     }
 
+    /// No more are to come: takes no more room than needed.
+    pub(crate) fn complete(mut self) -> Self {
+        self.0.shrink_to_fit();
+        self
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Finding> {
         self.0.iter()
     }

@@ -64,6 +64,11 @@ pub use upstream::{ALLOWED_HOSTS_ANNOTATION, PLAINTEXT_ANNOTATION};
 pub fn translate(snapshot: &Snapshot, settings: &Settings, now: Timestamp) -> Translation {
     let mut translator = Translator::at(settings.clone(), now);
     translator.set_all(snapshot);
-    translator.translate();
-    translator.whole()
+    let update = translator.translate();
+    Translation {
+        configs: translator.configs(),
+        statuses: update.all_statuses(),
+        problems: update.all_problems(),
+        infra: update.all_infra(),
+    }
 }

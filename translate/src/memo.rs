@@ -1,19 +1,20 @@
 //! Values that are made once, and again only when something that they looked at changes. It knows nothing of what they mean.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::objects::Dep;
 
-/// Values by key, each with what it looked at.
+/// Values by key, each with what it looked at. Keys are shared: many values look at one thing, and one at many.
 pub(crate) struct Memo<K, V> {
-    known: BTreeMap<K, Known<V>>,
-    users: BTreeMap<Dep, BTreeSet<K>>,
+    known: BTreeMap<Arc<K>, Known<V>>,
+    users: BTreeMap<Arc<Dep>, BTreeSet<Arc<K>>>,
     stale: BTreeSet<K>,
 }
 
 struct Known<V> {
     value: V,
-    deps: BTreeSet<Dep>,
+    deps: Box<[Arc<Dep>]>,
 }
 
 impl<K, V> Default for Memo<K, V> {
@@ -27,6 +28,10 @@ impl<K: Ord + Clone, V> Memo<K, V> {
         self.known.get(key).map(|known| &known.value)
     }
 
+    pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        self.known.get_mut(key).map(|known| &mut known.value)
+    }
+
     /// What the value is made of, changed.
     pub(crate) fn touch(&mut self, key: K) {
         self.stale.insert(key);
@@ -34,12 +39,12 @@ impl<K: Ord + Clone, V> Memo<K, V> {
 
     /// All values are to be made anew.
     pub(crate) fn touch_all(&mut self) {
-        self.stale.extend(self.known.keys().cloned());
+        self.stale.extend(self.known.keys().map(|key| K::clone(key)));
     }
 
     /// Something that values may have looked at, changed.
     pub(crate) fn changed(&mut self, dep: &Dep) {
-        self.stale.extend(self.users.get(dep).into_iter().flatten().cloned());
+        self.stale.extend(self.users.get(dep).into_iter().flatten().map(|key| K::clone(key)));
     }
 
     /// The keys of values that are to be made anew.
@@ -54,15 +59,21 @@ impl<K: Ord + Clone, V> Memo<K, V> {
             self.forget(&key, deps);
         }
         if let Some((value, deps)) = made {
-            for dep in &deps {
-                self.users.entry(dep.clone()).or_default().insert(key.clone());
-            }
+            let key = Arc::new(key);
+            let deps = deps.into_iter().map(|dep| self.remember(&key, dep)).collect();
             self.known.insert(key, Known { value, deps });
         }
         before.map(|known| known.value)
     }
 
-    fn forget(&mut self, key: &K, deps: &BTreeSet<Dep>) {
+    /// Gives the one copy of what is looked at.
+    fn remember(&mut self, key: &Arc<K>, dep: Dep) -> Arc<Dep> {
+        let dep = self.users.get_key_value(&dep).map_or_else(|| Arc::new(dep.clone()), |(known, _)| Arc::clone(known));
+        self.users.entry(Arc::clone(&dep)).or_default().insert(Arc::clone(key));
+        dep
+    }
+
+    fn forget(&mut self, key: &K, deps: &[Arc<Dep>]) {
         for dep in deps {
             if let Some(users) = self.users.get_mut(dep) {
                 users.remove(key);

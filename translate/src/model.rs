@@ -66,8 +66,8 @@ pub(crate) struct RouteRule {
     pub(crate) matches: Vec<RouteMatch>,
     pub(crate) filters: Vec<Filter>,
     pub(crate) backend_refs: Vec<BackendRef>,
-    pub(crate) timeouts: Option<Timeouts>,
-    pub(crate) retry: Option<Retry>,
+    pub(crate) timeouts: Option<Box<Timeouts>>,
+    pub(crate) retry: Option<Box<Retry>>,
     pub(crate) session_persistence: bool,
 }
 
@@ -231,8 +231,8 @@ struct Rule<M> {
     filters: Vec<Filter>,
     #[serde(default)]
     backend_refs: Vec<BackendRef>,
-    timeouts: Option<Timeouts>,
-    retry: Option<Retry>,
+    timeouts: Option<Box<Timeouts>>,
+    retry: Option<Box<Retry>>,
     session_persistence: Option<IgnoredAny>,
 }
 

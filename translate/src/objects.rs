@@ -9,7 +9,7 @@ use gateway_api::experimental::referencegrants::ReferenceGrant;
 use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
-use crate::model::RouteId;
+use crate::model::{RouteId, RouteKind};
 use crate::{BackendTlsPolicy, InlineCredentials, Kind, ListenerSet, Object, ObjectKey, Route, authority};
 
 /// The label that ties an EndpointSlice to its Service.
@@ -38,6 +38,8 @@ pub(crate) struct Objects {
     pub(crate) gateways: BTreeMap<ObjectKey, Arc<Gateway>>,
     pub(crate) listener_sets: BTreeMap<ObjectKey, Arc<ListenerSet>>,
     pub(crate) routes: BTreeMap<RouteId, Arc<Route>>,
+    /// How many of those are of each kind.
+    routes_by_kind: BTreeMap<RouteKind, usize>,
     pub(crate) upstreams: BTreeMap<ObjectKey, Arc<crds::Upstream>>,
     pub(crate) parameters: BTreeMap<ObjectKey, Arc<crds::GatewayParameters>>,
     pub(crate) namespaces: BTreeMap<ObjectKey, Arc<Namespace>>,
@@ -72,7 +74,10 @@ impl Objects {
             Object::Upstream(one) => replace(&mut self.upstreams, &key, one),
             Object::GatewayParameters(one) => replace(&mut self.parameters, &key, one),
             Object::Route(one) => {
-                self.routes.insert(one.id(), one);
+                let kind = one.kind;
+                if self.routes.insert(one.id(), one).is_none() {
+                    *self.routes_by_kind.entry(kind).or_default() += 1;
+                }
                 true
             }
             Object::ConfigMap(one) => match authority::of_config_map(&one) {
@@ -91,7 +96,7 @@ impl Objects {
         let was_there = match kind {
             Kind::GatewayClass => self.classes.remove(key).is_some(),
             Kind::Gateway => self.gateways.remove(key).is_some(),
-            Kind::Route(kind) => self.routes.remove(&RouteId::new(kind, key)).is_some(),
+            Kind::Route(kind) => self.remove_route(kind, key),
             Kind::ReferenceGrant => self.grants.remove(key).is_some(),
             Kind::Namespace => self.namespaces.remove(key).is_some(),
             Kind::Service => self.services.remove(key).is_some(),
@@ -112,7 +117,7 @@ impl Objects {
             Kind::GatewayClass => self.classes.len(),
             Kind::Gateway => self.gateways.len(),
             Kind::ListenerSet => self.listener_sets.len(),
-            Kind::Route(kind) => self.routes.keys().filter(|id| id.kind == kind).count(),
+            Kind::Route(kind) => self.routes_by_kind.get(&kind).copied().unwrap_or_default(),
             Kind::ReferenceGrant => self.grants.len(),
             Kind::Namespace => self.namespaces.len(),
             Kind::Service => self.services.len(),
@@ -123,6 +128,14 @@ impl Objects {
             Kind::BackendTlsPolicy => self.policies.len(),
             Kind::ConfigMap => self.authorities.len(),
         }
+    }
+
+    fn remove_route(&mut self, kind: RouteKind, key: &ObjectKey) -> bool {
+        let was_there = self.routes.remove(&RouteId::new(kind, key)).is_some();
+        if let Some(count) = self.routes_by_kind.get_mut(&kind).filter(|_| was_there) {
+            *count -= 1;
+        }
+        was_there
     }
 
     /// What was found in an object. Gives whether that is news.

@@ -25,7 +25,7 @@ pub(crate) struct Roster {
     /// By listener, how many accepted routes it has.
     counts: BTreeMap<String, i32>,
     /// The listeners for which each route was counted.
-    counted: BTreeMap<RouteId, BTreeSet<String>>,
+    counted: BTreeMap<RouteId, Box<[String]>>,
 }
 
 /// Why a parentRef, by its position among those of ours, is refused although its listeners would take it.
@@ -75,19 +75,19 @@ impl Roster {
     }
 
     /// The listeners that an accepted route is on; gives whether that changes any count.
-    pub(crate) fn count_route(&mut self, id: &RouteId, listeners: BTreeSet<String>) -> bool {
-        let before = match listeners.is_empty() {
-            true => self.counted.remove(id),
-            false => self.counted.insert(id.clone(), listeners.clone()),
-        };
-        let before = before.unwrap_or_default();
-        for gone in before.difference(&listeners) {
+    pub(crate) fn count_route(&mut self, id: &RouteId, listeners: Box<[String]>) -> bool {
+        let before = self.counted.remove(id).unwrap_or_default();
+        for gone in &before {
             *self.counts.entry(gone.clone()).or_default() -= 1;
         }
-        for new in listeners.difference(&before) {
+        for new in &listeners {
             *self.counts.entry(new.clone()).or_default() += 1;
         }
-        before != listeners
+        let changes = before != listeners;
+        if !listeners.is_empty() {
+            self.counted.insert(id.clone(), listeners);
+        }
+        changes
     }
 
     /// How many accepted routes a listener has: "attached … regardless of whether its references resolve" (ListenerStatus.attachedRoutes).

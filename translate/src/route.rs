@@ -11,6 +11,7 @@ mod path;
 pub(crate) mod service;
 mod timing;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use policy::config;
@@ -20,24 +21,27 @@ use crate::attach::Parent;
 use crate::finding::{Aspect, Finding, Findings, Problem, UNSUPPORTED_VALUE};
 use crate::index::Index;
 use crate::model::{BackendRef, Route, RouteKind, RouteRule};
-use crate::supply::Sources;
+use crate::supply::{Source, Sources};
 use crate::upstream::Upstreams;
 
 /// A route, compiled and with its parents.
 pub(crate) struct RouteState {
     pub(crate) compiled: CompiledRoute,
+    /// Its rules, without attachments, until they are placed: from then on its Gateways have them, and whoever wants to place them anew
+    /// compiles them anew.
+    pub(crate) rules: Option<Vec<config::Rule>>,
     /// Those that are ours, in order.
     pub(crate) parents: Vec<Parent>,
     /// About parents that nobody serves.
     pub(crate) problems: Vec<Problem>,
 }
 
-/// A route, ready to attach.
+/// A route, ready to attach, without its rules.
 #[derive(Debug)]
 pub(crate) struct CompiledRoute {
     pub(crate) route: Arc<Route>,
-    /// One per rule of the route, without attachments.
-    pub(crate) rules: Vec<config::Rule>,
+    /// How much of each rule is refused.
+    refused: Box<[Refused]>,
     /// Those that can be read. `None`: none can, so the route attaches nowhere rather than to more hosts than it says.
     pub(crate) hostnames: Option<Vec<Hostname>>,
     pub(crate) findings: Findings,
@@ -69,14 +73,14 @@ impl CompiledRoute {
         let everything = self.refused(Refused::Everything).len();
         match self.findings.first(Aspect::Accepted) {
             None => Validity::All,
-            Some(_) if everything < self.rules.len() => Validity::Some,
+            Some(_) if everything < self.refused.len() => Validity::Some,
             Some(_) => Validity::None,
         }
     }
 
     /// Positions of the rules of which so much is refused.
     pub(crate) fn refused(&self, extent: Refused) -> Vec<usize> {
-        self.rules.iter().enumerate().filter(|(_, rule)| refused(rule) == extent).map(|(nth, _)| nth).collect()
+        self.refused.iter().enumerate().filter(|(_, refused)| **refused == extent).map(|(nth, _)| nth).collect()
     }
 }
 
@@ -90,8 +94,9 @@ fn refused(rule: &config::Rule) -> Refused {
     }
 }
 
-pub(crate) fn compile(index: &Index<'_>, upstreams: &Upstreams, route: Arc<Route>) -> CompiledRoute {
-    let (findings, sources) = (Findings::default(), Sources::new());
+/// Gives the route and its rules, one per rule that it has.
+pub(crate) fn compile(index: &Index<'_>, upstreams: &Upstreams, route: Arc<Route>) -> (CompiledRoute, Vec<config::Rule>) {
+    let (findings, sources) = (Findings::default(), BTreeMap::new());
     let mut compiler = Compiler { index, upstreams, sources, kind: route.kind, namespace: &route.key.namespace, findings };
     let hostnames = compiler.hostnames(&route.hostnames);
     // Where one hostname cannot be read, all rules refuse under the others: without them, their requests would fall to a wider route.
@@ -100,9 +105,10 @@ pub(crate) fn compile(index: &Index<'_>, upstreams: &Upstreams, route: Arc<Route
         let compiled = compiler.rule(nth, rule);
         config::Rule { created: route.created, route: key(&route), refuse: doubt.or(compiled.refuse), ..compiled }
     });
-    let rules = rules.collect();
+    let rules: Vec<config::Rule> = rules.collect();
     let Compiler { findings, sources, .. } = compiler;
-    CompiledRoute { route, rules, hostnames, findings, sources }
+    let refused = rules.iter().map(refused).collect();
+    (CompiledRoute { route, refused, hostnames, findings: findings.complete(), sources: sources.into_iter().collect() }, rules)
 }
 
 fn key(route: &Route) -> config::RouteKey {
@@ -113,7 +119,7 @@ fn key(route: &Route) -> config::RouteKey {
 struct Compiler<'c, 's> {
     index: &'c Index<'s>,
     upstreams: &'c Upstreams,
-    sources: Sources,
+    sources: BTreeMap<String, Source>,
     kind: RouteKind,
     namespace: &'c str,
     findings: Findings,
@@ -153,8 +159,8 @@ impl Compiler<'_, '_> {
         let prefixes_only = matching::prefixes_only(&rule.matches);
         let scope = Scope { field: &field, prefixes_only };
         let filters = self.filters(&rule.filters, scope);
-        let timeouts = timing::timeouts(rule.timeouts.as_ref(), &field, &mut self.findings);
-        let retry = timing::retry(rule.retry.as_ref(), &field, &mut self.findings);
+        let timeouts = timing::timeouts(rule.timeouts.as_deref(), &field, &mut self.findings);
+        let retry = timing::retry(rule.retry.as_deref(), &field, &mut self.findings);
         if rule.session_persistence {
             self.findings.push(session_persistence(&field));
         }

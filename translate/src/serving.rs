@@ -5,16 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use policy::Config;
-use policy::config::{Attachment, Backend, Listener, Protocol, Rule, Secret};
+use policy::config::{Attachment, Backend, HostPair, Listener, Protocol, Rule, Secret};
 use policy::wire::{Named, Resource};
 
-use crate::attach::Served;
 use crate::gateway::{self, Gateway};
 use crate::model::RouteId;
-use crate::route::{CompiledRoute, service};
+use crate::route::service;
 use crate::status::digest;
 use crate::supply::{Bundle, Supply};
 use crate::{ConfigChange, ObjectKey};
+
+/// The listeners that a route is on, by name, and the hosts it has there.
+pub(crate) type Hosts<'r> = BTreeMap<&'r String, &'r [HostPair]>;
 
 #[derive(Default)]
 pub(crate) struct Serving {
@@ -29,7 +31,8 @@ pub(crate) struct Serving {
     /// Names of listeners that take rules, and of what listeners brought with them.
     open: BTreeSet<String>,
     listening: BTreeSet<String>,
-    rules: BTreeMap<RouteId, BTreeSet<String>>,
+    /// How many rules each route has here.
+    rules: BTreeMap<RouteId, usize>,
     /// Backends, each with the number of times that rules refer to it.
     uses: BTreeMap<String, usize>,
     /// Backends that rules began or ceased to refer to.
@@ -121,25 +124,25 @@ impl Serving {
     }
 
     /// Takes over a route's rules, as far as its listeners are served; `None`: it has none here.
-    pub(crate) fn place(&mut self, id: &RouteId, route: Option<(&CompiledRoute, &Served)>) {
-        let rules = route.map(|(route, served)| self.attached(route, served)).unwrap_or_default();
-        let now: BTreeSet<String> = rules.iter().map(|(name, _)| name.clone()).collect();
-        let before = match now.is_empty() {
-            true => self.rules.remove(id),
-            false => self.rules.insert(id.clone(), now.clone()),
+    pub(crate) fn place(&mut self, id: &RouteId, route: Option<(&[Rule], &Hosts<'_>)>) {
+        let rules = route.map(|(rules, served)| self.attached(rules, served)).unwrap_or_default();
+        let now = rules.len();
+        let before = match now {
+            0 => self.rules.remove(id),
+            _ => self.rules.insert(id.clone(), now),
         };
         let before = before.unwrap_or_default();
-        for name in &before {
-            if let Some(rule) = self.config.rules.get(name).cloned() {
+        for nth in 0..before {
+            if let Some(rule) = self.config.rules.get(&rule_name(id, nth)).cloned() {
                 backends(&rule).into_iter().for_each(|backend| self.count(backend, false));
             }
         }
-        for gone in before.difference(&now) {
-            self.remove(&format!("{}/{gone}", policy::wire::RULE));
+        for gone in now..before {
+            self.remove(&format!("{}/{}", policy::wire::RULE, rule_name(id, gone)));
         }
-        for (name, rule) in rules {
+        for (nth, rule) in rules.into_iter().enumerate() {
             backends(&rule).into_iter().for_each(|backend| self.count(backend, true));
-            self.put(Named { name, resource: Resource::Rule(rule) });
+            self.put(Named { name: rule_name(id, nth), resource: Resource::Rule(rule) });
         }
     }
 
@@ -153,17 +156,12 @@ impl Serving {
         }
     }
 
-    fn attached(&self, route: &CompiledRoute, served: &Served) -> Vec<(String, Arc<Rule>)> {
-        let served = served.iter().filter(|(listener, _)| self.open.contains(*listener));
+    fn attached(&self, rules: &[Rule], served: &Hosts<'_>) -> Vec<Arc<Rule>> {
+        let served = served.iter().filter(|(listener, _)| self.open.contains(**listener));
         let served: Vec<Attachment> =
-            served.map(|(listener, hosts)| Attachment { listener: listener.clone(), hosts: hosts.clone() }).collect();
-        let rules = route.rules.iter().filter(|_| !served.is_empty());
-        rules
-            .map(|rule| {
-                let name = format!("{}/{}/{}", route.route.kind.as_str(), route.route.key, rule.index);
-                (name, Arc::new(Rule { attachments: served.clone(), ..rule.clone() }))
-            })
-            .collect()
+            served.map(|(listener, hosts)| Attachment { listener: (*listener).clone(), hosts: hosts.to_vec() }).collect();
+        let rules = rules.iter().filter(|_| !served.is_empty());
+        rules.map(|rule| Arc::new(Rule { attachments: served.clone(), ..rule.clone() })).collect()
     }
 
     fn count(&mut self, backend: &str, more: bool) {
@@ -234,6 +232,11 @@ impl Serving {
             self.changes.insert(name.to_owned(), None);
         }
     }
+}
+
+/// A rule's name on the wire.
+fn rule_name(id: &RouteId, nth: usize) -> String {
+    format!("{}/{}/{nth}", id.kind.as_str(), id.key)
 }
 
 fn compiled(listener: &gateway::Listener, protocol: Protocol, certificates: &[(String, Secret)]) -> Option<Arc<Listener>> {

@@ -22,8 +22,8 @@ pub(crate) enum Source {
     Upstream(ObjectKey),
 }
 
-/// Backends by name.
-pub(crate) type Sources = BTreeMap<String, Source>;
+/// Backends with their names, sorted.
+pub(crate) type Sources = Box<[(String, Source)]>;
 
 /// A backend, and the endpoints or the token that it refers to.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,7 +35,7 @@ pub(crate) struct Bundle {
 /// All backends that any route refers to.
 #[derive(Default)]
 pub(crate) struct Supply {
-    /// With the number of routes that refer to it.
+    /// By name, with the number of routes that refer to it.
     sources: BTreeMap<String, (Source, usize)>,
     bundles: Memo<String, Bundle>,
 }
@@ -51,7 +51,7 @@ impl Supply {
 
     /// A route refers to these.
     pub(crate) fn acquire(&mut self, sources: &Sources) {
-        for (name, source) in sources {
+        for (name, source) in sources.iter() {
             let (known, users) = self.sources.entry(name.clone()).or_insert_with(|| (source.clone(), 0));
             if *users == 0 || known != source {
                 *known = source.clone();
@@ -63,7 +63,7 @@ impl Supply {
 
     /// A route no longer refers to these. Acquire what it refers to instead first, so that nothing is made twice.
     pub(crate) fn release(&mut self, sources: &Sources) {
-        for name in sources.keys() {
+        for (name, _) in sources.iter() {
             let Some((_, users)) = self.sources.get_mut(name) else { continue };
             *users -= 1;
             if *users == 0 {

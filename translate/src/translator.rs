@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
+use policy::Config;
+use policy::config::Rule;
 
-use crate::attach::{Parent, Served, attach};
+use crate::attach::{Parent, attach};
 use crate::backend_tls;
 use crate::class::Classes;
 use crate::finding::{About, Finding};
@@ -17,12 +19,12 @@ use crate::model::RouteId;
 use crate::objects::{Dep, Objects};
 use crate::roster::Roster;
 use crate::route::{self, RouteState, Validity};
-use crate::serving::Serving;
+use crate::serving::{Hosts, Serving};
 use crate::status::{self, Standing, View};
 use crate::supply::Supply;
 use crate::update::{ConfigChange, Status, Told, Update};
 use crate::upstream::{self, Upstreams};
-use crate::{InlineCount, InlineCredentials, Kind, Object, ObjectKey, Problem, Proxies, Settings, Snapshot, Translation, inline};
+use crate::{InlineCount, InlineCredentials, Kind, Object, ObjectKey, Problem, Proxies, Settings, Snapshot, inline};
 
 /// Translates what changes.
 pub struct Translator {
@@ -40,7 +42,7 @@ pub struct Translator {
     /// By Gateway of ours.
     rosters: BTreeMap<ObjectKey, Roster>,
     /// The Gateways that each route is on.
-    placed: BTreeMap<RouteId, BTreeSet<ObjectKey>>,
+    placed: BTreeMap<RouteId, Box<[ObjectKey]>>,
     /// By Gateway that is served.
     servings: BTreeMap<ObjectKey, Serving>,
     /// Gateways whose status may differ.
@@ -149,14 +151,9 @@ impl Translator {
         self.told.take_update()
     }
 
-    /// Everything, as it was said last.
-    pub(crate) fn whole(&self) -> Translation {
-        Translation {
-            configs: self.servings.iter().map(|(key, serving)| (key.clone(), serving.config().clone())).collect(),
-            statuses: self.told.all_statuses(),
-            problems: self.told.all_problems(),
-            infra: self.told.all_infra(),
-        }
+    /// What each Gateway's proxies serve.
+    pub(crate) fn configs(&self) -> BTreeMap<ObjectKey, Config> {
+        self.servings.iter().map(|(key, serving)| (key.clone(), serving.config().clone())).collect()
     }
 
     fn changed(&mut self, dep: &Dep) {
@@ -282,12 +279,12 @@ impl Translator {
         for id in &stale {
             let made = self.objects.routes.get(id).map(|route| {
                 let index = Index::new(&self.objects);
-                let compiled = route::compile(&index, &self.upstreams, Arc::clone(route));
+                let (compiled, rules) = route::compile(&index, &self.upstreams, Arc::clone(route));
                 let (parents, mut problems) = attach(&index, &self.gateways, &compiled);
                 // A route without a parent of ours is none of our business.
                 let inline = self.inline(&index, id.kind(), &id.key).filter(|_| !parents.is_empty());
                 problems.extend(inline.map(|found| found.problem(about(id.kind(), &id.key), found.aspect.condition())));
-                (RouteState { compiled, parents, problems }, index.seen())
+                (RouteState { compiled, rules: Some(rules), parents, problems }, index.seen())
             });
             let before = self.routes.put(id.clone(), made);
             let now = self.routes.get(id);
@@ -324,14 +321,15 @@ impl Translator {
 
     /// Puts a route where it belongs now, and says so.
     fn place(&mut self, id: &RouteId) {
+        let rules = self.take_rules(id);
         let route = self.routes.get(id);
         let mut standings = Vec::new();
-        let mut places: BTreeMap<&ObjectKey, Served> = BTreeMap::new();
+        let mut places: BTreeMap<&ObjectKey, Hosts<'_>> = BTreeMap::new();
         for (nth, parent) in route.iter().flat_map(|route| &route.parents).enumerate() {
             let conflict = self.rosters.get(&parent.gateway).and_then(|roster| roster.conflict(id, nth));
             if let (Ok(served), None) = (&parent.outcome, conflict) {
                 // Two parentRefs may lead to the same listener; the route is on it once.
-                places.entry(&parent.gateway).or_default().extend(served.clone());
+                places.entry(&parent.gateway).or_default().extend(served.iter().map(|(listener, hosts)| (listener, hosts.as_slice())));
             }
             standings.push(Standing { reference: &parent.reference, finding: parent.outcome.as_ref().err().or(conflict) });
         }
@@ -342,23 +340,33 @@ impl Translator {
         let problems = own.into_iter().chain(route.iter().flat_map(|route| route.problems.clone())).collect();
         self.told.status(id.kind(), &id.key, status);
         self.told.problems(id.kind(), &id.key, problems);
-        let now: BTreeSet<ObjectKey> = places.keys().map(|gateway| (*gateway).clone()).collect();
+        let now: Box<[ObjectKey]> = places.keys().map(|gateway| (*gateway).clone()).collect();
         let before = match now.is_empty() {
             true => self.placed.remove(id),
             false => self.placed.insert(id.clone(), now.clone()),
         };
-        for gateway in before.unwrap_or_default().union(&now) {
+        let before = before.unwrap_or_default();
+        for gateway in before.iter().chain(now.iter()).collect::<BTreeSet<_>>() {
             let served = places.get(gateway);
             if let Some(roster) = self.rosters.get_mut(gateway) {
                 let counts = served.filter(|_| compiled.is_some_and(|route| route.validity() != Validity::None));
-                roster.count_route(id, counts.into_iter().flat_map(|served| served.keys().cloned()).collect());
+                roster.count_route(id, counts.into_iter().flat_map(BTreeMap::keys).copied().cloned().collect());
             }
             if let Some(serving) = self.servings.get_mut(gateway) {
                 // With no hostname that can be read it is nowhere, rather than on more hosts than it says.
                 let readable = compiled.filter(|route| route.hostnames.is_some());
-                serving.place(id, readable.zip(served));
+                serving.place(id, readable.zip(served).map(|(_, served)| (rules.as_slice(), served)));
             }
         }
+    }
+
+    /// A route's rules: compiled just now, or compiled anew.
+    fn take_rules(&mut self, id: &RouteId) -> Vec<Rule> {
+        let Some(route) = self.routes.get_mut(id) else { return Vec::new() };
+        route.rules.take().unwrap_or_else(|| {
+            let index = Index::new(&self.objects);
+            route::compile(&index, &self.upstreams, Arc::clone(&route.compiled.route)).1
+        })
     }
 
     fn supply_backends(&mut self) {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use policy::wire::Named;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 use crate::finding::Problem;
 use crate::infra::Infra;
@@ -40,7 +42,8 @@ pub enum ConfigChange {
 }
 
 /// The status of an object of ours.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
 #[expect(missing_docs, reason = "the API's own names")]
 pub enum Status {
     GatewayClass(GatewayClassStatus),
@@ -49,6 +52,36 @@ pub enum Status {
     Route(RouteStatus),
     Upstream(UpstreamStatus),
     Policy(PolicyStatus),
+}
+
+impl Update {
+    /// Sorted by object; within one, in the order in which they were found.
+    pub(crate) fn all_problems(&self) -> Vec<Problem> {
+        let mut all: Vec<Problem> = self.problems.values().flatten().cloned().collect();
+        all.sort_by(|a, b| (&a.kind, &a.namespace, &a.name).cmp(&(&b.kind, &b.namespace, &b.name)));
+        all
+    }
+
+    pub(crate) fn all_statuses(&self) -> Statuses {
+        let mut all = Statuses::default();
+        for (kind, key, status) in &self.statuses {
+            let key = key.clone();
+            match status.clone() {
+                None => {}
+                Some(Status::GatewayClass(status)) => drop(all.gateway_classes.insert(key.name, status)),
+                Some(Status::Gateway(status)) => drop(all.gateways.insert(key, status)),
+                Some(Status::ListenerSet(status)) => drop(all.listener_sets.insert(key, status)),
+                Some(Status::Route(status)) => drop(all.routes_mut(*kind).map(|routes| routes.insert(key, status))),
+                Some(Status::Upstream(status)) => drop(all.upstreams.insert(key, status)),
+                Some(Status::Policy(status)) => drop(all.backend_tls_policies.insert(key, status)),
+            }
+        }
+        all
+    }
+
+    pub(crate) fn all_infra(&self) -> BTreeMap<ObjectKey, Infra> {
+        self.infra.iter().filter_map(|(gateway, infra)| Some((gateway.clone(), infra.clone()?))).collect()
+    }
 }
 
 impl Status {
@@ -65,11 +98,14 @@ impl Status {
 /// Kind and key of an object.
 type Id = (Kind, ObjectKey);
 
+/// Enough of what was said to know whether it is said again: half of a SHA-256.
+type Mark = [u8; 16];
+
 /// What was said last of each object.
 #[derive(Default)]
 pub(crate) struct Told {
-    statuses: BTreeMap<Id, Status>,
-    problems: BTreeMap<Id, Vec<Problem>>,
+    statuses: BTreeMap<Id, Mark>,
+    problems: BTreeMap<Id, Mark>,
     infra: BTreeMap<ObjectKey, Infra>,
     inline: BTreeMap<(String, Kind), InlineCount>,
     update: Update,
@@ -87,7 +123,7 @@ impl Told {
 
     /// `None`: the object is not ours any more.
     pub(crate) fn status(&mut self, kind: Kind, key: &ObjectKey, status: Option<Status>) {
-        if replace(&mut self.statuses, (kind, key.clone()), status.clone()) {
+        if replace(&mut self.statuses, (kind, key.clone()), status.as_ref().map(mark)) {
             // A route that lost its last parent of ours says so; one that is gone does not, and whoever writes knows which it is.
             let status = status.or_else(|| Status::nothing(kind));
             self.update.statuses.push((kind, key.clone(), status));
@@ -95,7 +131,7 @@ impl Told {
     }
 
     pub(crate) fn problems(&mut self, kind: Kind, key: &ObjectKey, problems: Vec<Problem>) {
-        let some = (!problems.is_empty()).then(|| problems.clone());
+        let some = (!problems.is_empty()).then(|| mark(&problems));
         if replace(&mut self.problems, (kind, key.clone()), some) {
             self.update.problems.insert((kind, key.clone()), problems);
         }
@@ -115,33 +151,12 @@ impl Told {
             self.update.inline.insert(id, count);
         }
     }
+}
 
-    pub(crate) fn all_infra(&self) -> BTreeMap<ObjectKey, Infra> {
-        self.infra.clone()
-    }
-
-    /// Sorted by object; within one, in the order in which they were found.
-    pub(crate) fn all_problems(&self) -> Vec<Problem> {
-        let mut all: Vec<Problem> = self.problems.values().flatten().cloned().collect();
-        all.sort_by(|a, b| (&a.kind, &a.namespace, &a.name).cmp(&(&b.kind, &b.namespace, &b.name)));
-        all
-    }
-
-    pub(crate) fn all_statuses(&self) -> Statuses {
-        let mut all = Statuses::default();
-        for ((kind, key), status) in &self.statuses {
-            let key = key.clone();
-            match status.clone() {
-                Status::GatewayClass(status) => drop(all.gateway_classes.insert(key.name, status)),
-                Status::Gateway(status) => drop(all.gateways.insert(key, status)),
-                Status::ListenerSet(status) => drop(all.listener_sets.insert(key, status)),
-                Status::Route(status) => drop(all.routes_mut(*kind).map(|routes| routes.insert(key, status))),
-                Status::Upstream(status) => drop(all.upstreams.insert(key, status)),
-                Status::Policy(status) => drop(all.backend_tls_policies.insert(key, status)),
-            }
-        }
-        all
-    }
+/// What cannot be encoded cannot be written as a status either.
+fn mark(said: &impl Serialize) -> Mark {
+    let hash = Sha256::digest(serde_json::to_vec(said).unwrap_or_default());
+    std::array::from_fn(|nth| hash[nth])
 }
 
 /// Sets or drops a value; gives whether that changes anything.

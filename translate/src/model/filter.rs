@@ -4,18 +4,18 @@ use serde::Deserialize;
 
 use super::BackendRef;
 
-/// A filter of any type: the body that its type names, if it is there.
+/// A filter of any type: the body that its type names, if it is there. Bodies are boxed: a filter has one of them.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Filter {
     #[serde(rename = "type", default)]
     pub(crate) kind: String,
-    pub(crate) request_header_modifier: Option<HeaderModifier>,
-    pub(crate) response_header_modifier: Option<HeaderModifier>,
-    pub(crate) request_redirect: Option<RequestRedirect>,
-    pub(crate) url_rewrite: Option<UrlRewrite>,
-    pub(crate) request_mirror: Option<RequestMirror>,
-    pub(crate) cors: Option<Cors>,
+    pub(crate) request_header_modifier: Option<Box<HeaderModifier>>,
+    pub(crate) response_header_modifier: Option<Box<HeaderModifier>>,
+    pub(crate) request_redirect: Option<Box<RequestRedirect>>,
+    pub(crate) url_rewrite: Option<Box<UrlRewrite>>,
+    pub(crate) request_mirror: Option<Box<RequestMirror>>,
+    pub(crate) cors: Option<Box<Cors>>,
 }
 
 /// Header changes.

@@ -38,7 +38,7 @@ impl Compiler<'_, '_> {
     /// `None`: its backend does not resolve, which is said of the reference, and the copy is not sent ("the controller … must NOT
     /// configure this backend in the underlying implementation").
     fn mirror(&mut self, filter: &model::Filter, field: &str) -> Result<Option<Mirror>, Flaw> {
-        let given = body(filter.request_mirror.as_ref(), "requestMirror")?;
+        let given = body(filter.request_mirror.as_deref(), "requestMirror")?;
         let (numerator, denominator) = share(given).map_err(|flaw| flaw.under(".requestMirror"))?;
         let backend = self.resolve(&given.backend_ref, &format!("{field}.requestMirror.backendRef"));
         Ok(backend.ok().map(|backend| Mirror { backend, numerator, denominator }))
@@ -48,17 +48,17 @@ impl Compiler<'_, '_> {
 fn add(filters: &mut Filters, filter: &model::Filter, scope: Scope<'_>) -> Result<(), Flaw> {
     match filter.kind.as_str() {
         "RequestHeaderModifier" => {
-            filters.request = part(filter.request_header_modifier.as_ref(), "requestHeaderModifier", header::changes)?
+            filters.request = part(filter.request_header_modifier.as_deref(), "requestHeaderModifier", header::changes)?
         }
         "ResponseHeaderModifier" => {
-            filters.response = part(filter.response_header_modifier.as_ref(), "responseHeaderModifier", header::changes)?;
+            filters.response = part(filter.response_header_modifier.as_deref(), "responseHeaderModifier", header::changes)?;
         }
         "RequestRedirect" => {
-            let redirect = part(filter.request_redirect.as_ref(), "requestRedirect", |given| redirect(given, scope))?;
+            let redirect = part(filter.request_redirect.as_deref(), "requestRedirect", |given| redirect(given, scope))?;
             filters.redirect = Some(Box::new(redirect));
         }
-        "URLRewrite" => filters.rewrite = part(filter.url_rewrite.as_ref(), "urlRewrite", |given| rewrite(given, scope))?,
-        "CORS" => filters.cors = Some(Box::new(part(filter.cors.as_ref(), "cors", cors)?)),
+        "URLRewrite" => filters.rewrite = part(filter.url_rewrite.as_deref(), "urlRewrite", |given| rewrite(given, scope))?,
+        "CORS" => filters.cors = Some(Box::new(part(filter.cors.as_deref(), "cors", cors)?)),
         known @ ("ExtensionRef" | "ExternalAuth") => return Err(not_served(&format!("filter {known}"))),
         _ => return Err(not_served("a filter of this type")),
     }
