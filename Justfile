@@ -7,6 +7,7 @@ bench_venv := "target/bench-venv"
 version := "0.1.0"
 static := "x86_64-unknown-linux-gnu"
 cluster := "target/cluster-bin/keyward-cluster"
+go := justfile_directory() / "target/go/bin/go"
 kubeconfig := env("E2E_KUBECONFIG", justfile_directory() / "target/cluster/kubeconfig")
 # Commands for the cluster run where its addresses are: in its network namespace, or right here for a cluster of your own.
 inside := if env("E2E_KUBECONFIG", "") == "" { "nsenter --net=/var/run/netns/keyward-e2e" } else { "" }
@@ -20,11 +21,17 @@ demo:
     e2e/demo.sh
 
 # Everything that must pass before a change lands
-test: lint check-alone test-fast test-e2e test-cluster conformance
+test: lint check-alone test-fast test-go test-e2e test-cluster conformance
 
 # Unit, golden and property tests; no network, no processes
 test-fast:
     cargo test --locked --workspace --exclude keyward-e2e --exclude keyward-e2e-kube
+
+# What is written in Go: unit tests of the cluster's program, and the Grafana dashboard against Grafana's and Prometheus' own types
+test-go:
+    e2e/cluster/build.sh go
+    cd e2e/cluster && GOTOOLCHAIN=local CGO_ENABLED=0 "{{go}}" test -trimpath -buildvcs=false ./internal/...
+    cd e2e/observability && GOTOOLCHAIN=local CGO_ENABLED=0 "{{go}}" test -count=1 -trimpath -buildvcs=false ./...
 
 # `keyward up` against real clients: curl, the openai package, raw sockets
 test-e2e: e2e-setup
