@@ -88,6 +88,13 @@ pub struct Rule {
     pub refuse: Option<Reason>,
 }
 
+impl Rule {
+    /// The rule's own filters, then those of its backends.
+    pub fn all_filters(&self) -> impl Iterator<Item = &Filters> {
+        std::iter::once(&self.filters).chain(self.backends.iter().filter_map(|backend| backend.filters.as_deref()))
+    }
+}
+
 /// Identity of a route.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RouteKey {
@@ -321,9 +328,9 @@ pub struct BackendRef {
     pub weight: u32,
     /// Name of the backend, or why there is none: its share is refused with that.
     pub backend: Result<String, Reason>,
-    /// Applied when this destination was chosen, after the rule's.
-    #[serde(default)]
-    pub filters: Filters,
+    /// Applied when this destination was chosen, after the rule's. `None`, as most have: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filters: Option<Box<Filters>>,
 }
 
 /// How long to wait, in milliseconds; `None`: as long as it takes.

@@ -181,11 +181,12 @@ impl WeightedBackend {
             Ok(name) => Ok(backends.get(name)?),
             Err(reason) => Err(*reason),
         };
+        let filters = backend.filters.as_deref();
         Ok(Self {
             weight: backend.weight,
             target,
-            filters: CompiledFilters::compile(&backend.filters)?,
-            mirrors: backends.mirrors(&backend.filters.mirrors)?,
+            filters: filters.map(CompiledFilters::compile).transpose()?.unwrap_or_default(),
+            mirrors: backends.mirrors(filters.map(|filters| filters.mirrors.as_slice()).unwrap_or_default())?,
         })
     }
 }

@@ -45,7 +45,7 @@ fn table(kind: ProviderKind, credential: Credential) -> Table {
         attachments: vec![Attachment { listener: "http".into(), hosts: vec![HostPair::default()] }],
         matches: vec![Match::default()],
         filters,
-        backends: vec![BackendRef { weight: 1, backend: Ok("ai".into()), filters: Filters::default() }],
+        backends: vec![BackendRef { weight: 1, backend: Ok("ai".into()), filters: None }],
         ..Rule::default()
     };
     config.rules.insert("r".into(), Arc::new(rule));

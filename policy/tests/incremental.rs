@@ -69,7 +69,7 @@ fn rule(name: usize, bits: &mut Bits) -> Rule {
         created: i64::try_from(bits.below(2)).unwrap(),
         attachments,
         matches: (0..bits.below(4)).map(|_| matched(bits)).collect(),
-        backends: (0..bits.below(3)).map(|_| BackendRef { weight: 1, backend: backend(bits), filters: Filters::default() }).collect(),
+        backends: (0..bits.below(3)).map(|_| BackendRef { weight: 1, backend: backend(bits), filters: None }).collect(),
         filters: Filters { mirrors, ..Filters::default() },
         ..Rule::default()
     }
@@ -234,7 +234,7 @@ fn simple(host: &str, path: &str) -> Rule {
         route: RouteKey { kind: "HTTPRoute".into(), namespace: "ns".into(), name: format!("{host:?}{path}") },
         attachments: vec![Attachment { listener: "http".into(), hosts: vec![HostPair { host: host.clone(), original: host }] }],
         matches: vec![Match { path: PathMatch::Prefix(path.into()), ..Match::default() }],
-        backends: vec![BackendRef { weight: 1, backend: Ok("svc".into()), filters: Filters::default() }],
+        backends: vec![BackendRef { weight: 1, backend: Ok("svc".into()), filters: None }],
         ..Rule::default()
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Method};
 use policy::config::{
-    AppProtocol, Attachment, Backend, BackendRef, BackendTls, Credential, Endpoints, Filters, HostPair, Listener, Match, Protocol,
+    AppProtocol, Attachment, Backend, BackendRef, BackendTls, Credential, Endpoints, HostPair, Listener, Match, Protocol,
     Provider, ProviderPaths, RouteKey, Rule, TrustedRoots,
 };
 use policy::{Config, Decision, Family, Head, Hostname, Port, ProviderKind, Reason, Table, decide, pass};
@@ -36,7 +36,7 @@ fn route(name: &str, created: i64, listener: &str, hosts: &[(&str, &str)], backe
     let weighted = |(weight, backend): &(u32, Result<&str, Reason>)| BackendRef {
         weight: *weight,
         backend: backend.map(str::to_owned),
-        filters: Filters::default(),
+        filters: None,
     };
     Arc::new(Rule {
         route: RouteKey { kind: "TLSRoute".into(), namespace: "ns".into(), name: name.into() },

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use policy::config::{
-    AppProtocol, Attachment, Backend, BackendRef, Endpoints, Filters, HostPair, Listener, Match, Protocol, RouteKey, Rule, Secret,
+    AppProtocol, Attachment, Backend, BackendRef, Endpoints, HostPair, Listener, Match, Protocol, RouteKey, Rule, Secret,
 };
 use policy::{Config, Hostname, Reason, Token};
 use proxy::{Options, Server};
@@ -87,10 +87,10 @@ impl Site {
             self.0.endpoints.insert(name.clone(), Arc::new(Endpoints { addresses: vec![*address] }));
             let backend = Backend::Service { endpoints: name.clone(), protocol: AppProtocol::Http1, tls: None };
             self.0.backends.insert(name.clone(), Arc::new(backend));
-            shares.push(BackendRef { weight: 1, backend: Ok(name), filters: Filters::default() });
+            shares.push(BackendRef { weight: 1, backend: Ok(name), filters: None });
         }
         if backends.is_empty() {
-            shares.push(BackendRef { weight: 1, backend: Err(Reason::InvalidBackendRef), filters: Filters::default() });
+            shares.push(BackendRef { weight: 1, backend: Err(Reason::InvalidBackendRef), filters: None });
         }
         let rule = Rule {
             route: RouteKey { kind: "TLSRoute".to_owned(), namespace: "ns".to_owned(), name: listener.to_owned() },

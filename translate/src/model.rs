@@ -8,16 +8,19 @@
 mod filter;
 mod kind;
 mod listener_set;
+mod rules;
 
 use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 pub(crate) use filter::{Cors, Filter, Header, HeaderModifier, PathModifier, RequestMirror, RequestRedirect, UrlRewrite};
 pub use kind::RouteKind;
 pub use listener_set::ListenerSet;
+pub(crate) use rules::Rules;
 
 use crate::finding::About;
 use crate::grant::GATEWAY_GROUP;
@@ -49,7 +52,7 @@ pub struct Route {
     pub(crate) created: i64,
     pub(crate) parent_refs: Vec<ParentRef>,
     pub(crate) hostnames: Vec<String>,
-    pub(crate) rules: Vec<RouteRule>,
+    pub(crate) rules: Rules,
 }
 
 /// Prints as its identity.
@@ -203,63 +206,21 @@ pub(crate) struct Retry {
     pub(crate) backoff: Option<String>,
 }
 
-/// A route whose rules are `R`, as its JSON has it.
+/// A route, as its JSON has it.
 #[derive(Deserialize)]
-#[serde(bound = "R: DeserializeOwned")]
-struct Object<R> {
+struct Object {
     metadata: ObjectMeta,
-    spec: Spec<R>,
+    spec: Spec,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", bound = "R: DeserializeOwned")]
-struct Spec<R> {
+#[serde(rename_all = "camelCase")]
+struct Spec {
     #[serde(default)]
     parent_refs: Vec<ParentRef>,
     #[serde(default)]
     hostnames: Vec<String>,
-    rules: Option<Vec<R>>,
-}
-
-/// A rule whose matches are `M`.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", bound = "M: DeserializeOwned")]
-struct Rule<M> {
-    #[serde(default)]
-    matches: Vec<M>,
-    #[serde(default)]
-    filters: Vec<Filter>,
-    #[serde(default)]
-    backend_refs: Vec<BackendRef>,
-    timeouts: Option<Box<Timeouts>>,
-    retry: Option<Box<Retry>>,
-    session_persistence: Option<IgnoredAny>,
-}
-
-/// A rule of a route that knows no requests. What else a file says here, the API server would have dropped.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Passing {
-    #[serde(default)]
-    backend_refs: Vec<BackendRef>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct HttpMatch {
-    path: Option<HttpPath>,
-    method: Option<String>,
-    #[serde(default)]
-    headers: Vec<ValueCondition>,
-    #[serde(default)]
-    query_params: Vec<ValueCondition>,
-}
-
-#[derive(Deserialize)]
-struct GrpcMatch {
-    method: Option<GrpcMethod>,
-    #[serde(default)]
-    headers: Vec<ValueCondition>,
+    rules: Option<Value>,
 }
 
 impl Route {
@@ -269,47 +230,16 @@ impl Route {
     /// Fails on what no version of the API allows, such as a text in place of a list. The error may repeat the value it met, which may
     /// be a credential: it is not for logs.
     pub fn read<'de, D: Deserializer<'de>>(kind: RouteKind, json: D) -> Result<Self, D::Error> {
-        match kind {
-            RouteKind::Http => Self::http(json),
-            RouteKind::Grpc => Self::grpc(json),
-            RouteKind::Tls | RouteKind::Tcp | RouteKind::Udp => Self::passing(kind, json),
-        }
-    }
-
-    fn http<'de, D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        let Object { metadata, spec } = Object::<Rule<HttpMatch>>::deserialize(json)?;
-        let without_rules = spec.rules.is_none();
-        let mut route = Self::new(RouteKind::Http, &metadata, spec);
-        if without_rules {
-            route.rules.push(RouteRule::default());
-        }
-        Ok(route)
-    }
-
-    fn grpc<'de, D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        let Object { metadata, spec } = Object::<Rule<GrpcMatch>>::deserialize(json)?;
-        Ok(Self::new(RouteKind::Grpc, &metadata, spec))
-    }
-
-    fn passing<'de, D: Deserializer<'de>>(kind: RouteKind, json: D) -> Result<Self, D::Error> {
-        let Object { metadata, spec } = Object::<Passing>::deserialize(json)?;
-        let mut route = Self::new(kind, &metadata, spec);
-        if !kind.has_hostnames() {
-            route.hostnames.clear();
-        }
-        Ok(route)
-    }
-
-    fn new<R: Into<RouteRule>>(kind: RouteKind, metadata: &ObjectMeta, spec: Spec<R>) -> Self {
-        Self {
+        let Object { metadata, spec } = Object::deserialize(json)?;
+        Ok(Self {
             kind,
-            key: ObjectKey::of(metadata),
+            key: ObjectKey::of(&metadata),
             generation: metadata.generation,
-            created: metadata.creation_timestamp.as_ref().map(|time| time.0.as_second()).unwrap_or_default(),
+            created: metadata.creation_timestamp.map(|time| time.0.as_second()).unwrap_or_default(),
             parent_refs: spec.parent_refs,
-            hostnames: spec.hostnames,
-            rules: spec.rules.into_iter().flatten().map(Into::into).collect(),
-        }
+            hostnames: if kind.has_hostnames() { spec.hostnames } else { Vec::new() },
+            rules: Rules::write(kind, spec.rules).map_err(D::Error::custom)?,
+        })
     }
 
     pub(crate) fn id(&self) -> RouteId {
@@ -321,44 +251,10 @@ impl Route {
     }
 }
 
-impl<M: Into<RouteMatch>> From<Rule<M>> for RouteRule {
-    fn from(rule: Rule<M>) -> Self {
-        Self {
-            matches: rule.matches.into_iter().map(Into::into).collect(),
-            filters: rule.filters,
-            backend_refs: rule.backend_refs,
-            timeouts: rule.timeouts,
-            retry: rule.retry,
-            session_persistence: rule.session_persistence.is_some(),
-        }
-    }
-}
-
-impl From<Passing> for RouteRule {
-    fn from(rule: Passing) -> Self {
-        let bare = rule.backend_refs.into_iter().map(|one| BackendRef { filters: Vec::new(), ..one });
-        Self { backend_refs: bare.collect(), ..Self::default() }
-    }
-}
-
-impl From<HttpMatch> for RouteMatch {
-    fn from(given: HttpMatch) -> Self {
-        let path = given.path.map_or(PathCondition::Any, PathCondition::Path);
-        Self { path, method: given.method, headers: given.headers, query: given.query_params }
-    }
-}
-
-impl From<GrpcMatch> for RouteMatch {
-    fn from(given: GrpcMatch) -> Self {
-        let path = given.method.map_or(PathCondition::Any, PathCondition::Method);
-        Self { path, method: None, headers: given.headers, query: Vec::new() }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn read(kind: RouteKind, spec: Value) -> Route {
         Route::read(kind, json!({ "metadata": { "name": "r" }, "spec": spec })).unwrap()
@@ -372,14 +268,14 @@ mod tests {
             "backendRefs": [{ "name": "a", "weight": -1, "filters": [{ "type": "Teleport" }] }]
         }] });
         let route = read(RouteKind::Http, spec);
-        let [rule] = route.rules.as_slice() else { panic!("{route:?}") };
+        let [rule] = &route.rules.read(route.kind)[..] else { panic!("{route:?}") };
         assert!(matches!(&rule.matches[0].path, PathCondition::Path(path) if path.kind == "Glob"));
         assert_eq!((rule.filters[0].kind.as_str(), rule.backend_refs[0].weight), ("Teleport", Some(-1)));
     }
 
     #[test]
     fn matches_everything_without_rules_and_nothing_with_none() {
-        let rules = |spec| read(RouteKind::Http, spec).rules.len();
+        let rules = |spec| read(RouteKind::Http, spec).rules.read(RouteKind::Http).len();
         assert_eq!((rules(json!({})), rules(json!({ "rules": [] }))), (1, 0));
     }
 
@@ -392,7 +288,7 @@ mod tests {
         }] });
         for (kind, hostnames) in [(RouteKind::Tls, 1), (RouteKind::Tcp, 0), (RouteKind::Udp, 0)] {
             let route = read(kind, spec.clone());
-            let [rule] = route.rules.as_slice() else { panic!("{route:?}") };
+            let [rule] = &route.rules.read(route.kind)[..] else { panic!("{route:?}") };
             assert_eq!((route.hostnames.len(), rule.matches.len(), rule.filters.len()), (hostnames, 0, 0));
             assert_eq!((rule.backend_refs[0].weight, rule.backend_refs[0].filters.len()), (Some(2), 0));
         }
@@ -403,5 +299,13 @@ mod tests {
         let matched = json!({ "headers": [{ "name": "authorization", "value": "sk-canary" }] });
         let route = read(RouteKind::Grpc, json!({ "rules": [{ "matches": [matched] }] }));
         assert!(!format!("{route:?}").contains("canary"));
+    }
+
+    #[test]
+    fn refuses_what_no_version_of_the_api_allows() {
+        let route = |kind, rules: Value| Route::read(kind, json!({ "metadata": { "name": "r" }, "spec": { "rules": rules } }));
+        for kind in [RouteKind::Http, RouteKind::Grpc, RouteKind::Tls, RouteKind::Tcp, RouteKind::Udp] {
+            assert!(route(kind, json!("text")).is_err() && route(kind, json!([{ "backendRefs": 1 }])).is_err(), "{kind:?}");
+        }
     }
 }

@@ -14,7 +14,7 @@ mod timing;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use policy::config;
+use policy::config::{self, Filters};
 use policy::{Hostname, Reason};
 
 use crate::attach::Parent;
@@ -101,7 +101,8 @@ pub(crate) fn compile(index: &Index<'_>, upstreams: &Upstreams, route: Arc<Route
     let hostnames = compiler.hostnames(&route.hostnames);
     // Where one hostname cannot be read, all rules refuse under the others: without them, their requests would fall to a wider route.
     let doubt = (compiler.mistakes() > 0).then_some(Reason::InvalidRule);
-    let rules = route.rules.iter().enumerate().map(|(nth, rule)| {
+    let written = route.rules.read(route.kind);
+    let rules = written.iter().enumerate().map(|(nth, rule)| {
         let compiled = compiler.rule(nth, rule);
         config::Rule { created: route.created, route: key(&route), refuse: doubt.or(compiled.refuse), ..compiled }
     });
@@ -174,10 +175,11 @@ impl Compiler<'_, '_> {
     fn weighted(&mut self, reference: &BackendRef, field: &str, prefixes_only: bool) -> config::BackendRef {
         let backend = self.resolve(reference, field);
         let before = self.mistakes();
-        let filters = self.filters(&reference.filters, Scope { field, prefixes_only });
+        let filters =
+            Some(self.filters(&reference.filters, Scope { field, prefixes_only })).filter(|filters| *filters != Filters::default());
         let weight = self.weight(reference.weight, field);
         let sound = self.mistakes() == before;
-        config::BackendRef { weight, backend: if sound { backend } else { Err(Reason::InvalidRule) }, filters }
+        config::BackendRef { weight, backend: if sound { backend } else { Err(Reason::InvalidRule) }, filters: filters.map(Box::new) }
     }
 
     /// "If weight is set to 0, no traffic should be forwarded for this entry. If unspecified, weight defaults to 1" (BackendRef.weight).

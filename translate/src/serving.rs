@@ -247,6 +247,5 @@ fn compiled(listener: &gateway::Listener, protocol: Protocol, certificates: &[(S
 
 fn backends(rule: &Rule) -> Vec<&str> {
     let own = rule.backends.iter().filter_map(|one| one.backend.as_deref().ok());
-    let filters = std::iter::once(&rule.filters).chain(rule.backends.iter().map(|one| &one.filters));
-    own.chain(filters.flat_map(|filters| &filters.mirrors).map(|mirror| mirror.backend.as_str())).collect()
+    own.chain(rule.all_filters().flat_map(|filters| &filters.mirrors).map(|mirror| mirror.backend.as_str())).collect()
 }

@@ -43,7 +43,7 @@ impl Uses {
 
 /// The backends that a rule names.
 pub(crate) fn backends_of(rule: &Rule) -> impl Iterator<Item = &str> {
-    let mirrors = rule.backends.iter().map(|backend| &backend.filters).chain([&rule.filters]).flat_map(|filters| &filters.mirrors);
+    let mirrors = rule.all_filters().flat_map(|filters| &filters.mirrors);
     let weighted = rule.backends.iter().flat_map(|backend| &backend.backend);
     weighted.map(String::as_str).chain(mirrors.map(|mirror| mirror.backend.as_str()))
 }

@@ -108,7 +108,7 @@ fn rule(route: &Route, attachments: &[Attachment], backend: String, filters: Fil
         attachments: attachments.to_vec(),
         matches: vec![Match { path: PathMatch::Prefix(route.prefix.clone()), ..Match::default() }],
         filters,
-        backends: vec![BackendRef { weight: 1, backend: Ok(backend), filters: Filters::default() }],
+        backends: vec![BackendRef { weight: 1, backend: Ok(backend), filters: None }],
         ..Rule::default()
     }
 }
