@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crds::credentials::{Level, Levels};
+use pod::authority::AuthoritySettings;
 use translate::{ClusterSettings, InfraSettings, ObjectKey, Settings};
 
-use crate::authority::AuthoritySettings;
 use crate::engine::Own;
 use crate::peers::PeerSettings;
 use crate::status::Reporter;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use kube::Client;
-use operator::authority::Authority;
 use parking_lot::RwLock;
+use pod::authority::Authority;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crds::credentials::Level;
-use operator::authority::AuthoritySettings;
+use pod::authority::AuthoritySettings;
 
 use crate::namespaces::Levels;
 

@@ -10,8 +10,9 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
-use kube_runtime::watcher::{self, Event, watcher};
+use kube_runtime::watcher::{Event, watcher};
 use parking_lot::Mutex;
+use pod::client::watch_config;
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
@@ -21,7 +22,6 @@ use rustls::sign::CertifiedKey;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::WATCH_SECONDS;
 use crate::options::Options;
 
 const MANAGER: &str = "keyward-webhook";
@@ -50,7 +50,7 @@ impl Trust {
 
     /// Follows the configuration, and heals it when a bundle is given: whatever resets it, a GitOps tool or a person, loses.
     pub(crate) async fn run(self: Arc<Self>, mut bundle: Option<watch::Receiver<String>>) {
-        let config = watcher::Config::default().fields(&format!("metadata.name={}", self.name)).timeout(WATCH_SECONDS);
+        let config = watch_config().fields(&format!("metadata.name={}", self.name));
         let mut events = watcher(self.configurations.clone(), config).boxed();
         let mut listed = false;
         loop {

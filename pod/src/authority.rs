@@ -1,8 +1,8 @@
-//! The operator's own certificate authority: proxies know the operator by it, and it needs nobody else. It lives in a Secret that all
-//! replicas share; each replica makes its own serving certificate from it, in memory.
+//! A program's own certificate authority: its clients know it by that, and it needs nobody else. It lives in a Secret that all replicas
+//! share; each replica makes its own serving certificate from it, in memory.
 //!
-//! A new authority is trusted before it signs: it is staged in the Secret, proxies get it with their trusted certificates, and only after
-//! an overlap does it sign. The old one stays trusted until it ends.
+//! A new authority is trusted before it signs: it is staged in the Secret, clients get it with the certificates that they trust, and only
+//! after an overlap does it sign. The old one stays trusted until it ends.
 
 mod issue;
 mod plan;
@@ -24,6 +24,8 @@ use parking_lot::Mutex;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::sync::watch;
+
+use crate::client::watch_config;
 
 use issue::{Issued, Signer};
 use plan::{Action, Stored};
@@ -136,7 +138,7 @@ impl Authority {
 
     /// Follows the Secret, renews the serving certificate, and as leader renews the authority.
     pub async fn run(self: Arc<Self>, leader: watch::Receiver<bool>) {
-        let config = watcher::Config::default().fields(&format!("metadata.name={}", self.settings.secret)).timeout(crate::WATCH_SECONDS);
+        let config = watch_config().fields(&format!("metadata.name={}", self.settings.secret));
         let mut events = watcher::watcher(self.secrets.clone(), config).boxed();
         let mut ticks = tokio::time::interval(self.settings.look());
         loop {
