@@ -22,9 +22,8 @@ use rustls::sign::CertifiedKey;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::options::Options;
+use crate::options::{NAME, Options};
 
-const MANAGER: &str = "keyward-webhook";
 const RETRY: Duration = Duration::from_secs(1);
 /// A patch that failed is tried again, whether or not anything happens.
 const LOOK: Duration = Duration::from_secs(10);
@@ -94,7 +93,7 @@ impl Trust {
         let stale = self.live.lock().as_ref().filter(|live| live.iter().any(|(_, bundle)| bundle != wanted.as_bytes())).cloned();
         let Some(stale) = stale.filter(|_| !wanted.is_empty()) else { return Ok(()) };
         let patch = patch(&self.name, &stale, wanted);
-        let healed = self.configurations.patch(&self.name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(patch)).await?;
+        let healed = self.configurations.patch(&self.name, &PatchParams::apply(NAME).force(), &Patch::Apply(patch)).await?;
         tracing::info!(configuration.name = self.name, "set the caBundle");
         *self.live.lock() = Some(live(healed));
         Ok(())
