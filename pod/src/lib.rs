@@ -3,3 +3,5 @@
 
 pub mod authority;
 pub mod client;
+pub mod log;
+pub mod stop;
