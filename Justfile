@@ -98,7 +98,7 @@ lint:
 
 # Each room compiles by itself, with the features that it asks for
 check-alone:
-    for crate in keyward-policy keyward-crds keyward-translate keyward-proxy keyward-operator keyward-webhook keyward; do cargo check --quiet --locked -p "$crate"; done
+    for crate in keyward-policy keyward-crds keyward-translate keyward-proxy keyward-pod keyward-operator keyward-webhook keyward; do cargo check --quiet --locked -p "$crate"; done
 
 # Regenerate what is generated: the CRDs
 generate:

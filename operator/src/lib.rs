@@ -11,12 +11,11 @@
 //! ```
 //!
 //! Every replica watches, translates and serves; only the one with the lease writes ([`leader`]). Proxies prove who they are by a token of
-//! their ServiceAccount ([`authenticate`]) over TLS of the operator's own CA ([`authority`]).
+//! their ServiceAccount ([`authenticate`]) over TLS of the operator's own CA ([`pod::authority`]).
 
 mod apply;
 mod audit;
 pub mod authenticate;
-pub mod authority;
 mod engine;
 mod events;
 mod http;
@@ -39,13 +38,14 @@ use anyhow::Context;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client};
 use kube_runtime::watcher;
+use pod::authority::Authority;
+use pod::client::{self, watch_config};
 use tokio::sync::{mpsc, watch as channel};
 use tokio_util::sync::CancellationToken;
 use translate::{Kind, Translator};
 
 use crate::apply::{Infrastructure, MANAGED_BY, OWNED, Owned, owned_resource};
 use crate::authenticate::Authenticator;
-use crate::authority::Authority;
 use crate::engine::{Engine, Input, Outlets};
 use crate::events::Reports;
 use crate::http::Readiness;
@@ -62,15 +62,12 @@ pub use options::Options;
 
 /// So many inputs may wait while the engine works.
 const INPUTS: usize = 4096;
-/// A watch is renewed this often, so that a silent partition from the API server is noticed.
-const WATCH_SECONDS: u32 = 40;
 /// So long a fresh replica waits for its proxies before it says that they have nothing.
 const PATIENCE: Duration = Duration::from_secs(10);
-const READ_TIMEOUT: Duration = Duration::from_secs(50);
 
 /// Runs the operator until told to stop.
 pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()> {
-    let client = client().await?;
+    let client = client::infer().await?;
     let metrics = Metrics::new();
     let readiness = Readiness::new(&["synced", "certificate"]);
     let http = tokio::spawn(http::serve(options.http_listen, Arc::clone(&metrics), Arc::clone(&readiness), stop.clone()));
@@ -95,7 +92,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()
     watch_everything(&client, &Watching { inputs, metrics: Arc::clone(&outlets.metrics), stop: stop.clone() });
     let translator = Translator::new(options.settings());
     let engine = tokio::spawn(Engine::new(translator, outlets, options.own()).run(received));
-    let xds = tokio::spawn(xds::serve(options.xds_listen, authority.server_config(), service));
+    let xds = tokio::spawn(xds::serve(options.xds_listen, authority.server_config("h2"), service));
 
     tokio::select! {
         () = stop.cancelled() => {}
@@ -106,13 +103,6 @@ pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()
     leadership.release().await;
     stop.cancel();
     Ok(())
-}
-
-async fn client() -> anyhow::Result<Client> {
-    let mut config = kube::Config::infer().await.context("no way to the API server: neither in a pod nor with a kubeconfig")?;
-    config.read_timeout = Some(READ_TIMEOUT);
-    config.connect_timeout = Some(Duration::from_secs(5));
-    Client::try_from(config).context("no client for the API server")
 }
 
 /// Whom the outlets tell of the operator's other replicas.
@@ -236,21 +226,17 @@ fn watch_everything(client: &Client, shared: &Watching<Input>) {
     }
     for owned in OWNED {
         let api: Api<Manifest> = Api::all_with(client.clone(), &owned_resource(owned));
-        let (name, config) = (owned.2, config().labels(MANAGED_BY));
+        let (name, config) = (owned.2, watch_config().labels(MANAGED_BY));
         let into = move |seen: Seen<Manifest>| Input::Owned(name, seen.map(Owned::of));
         Watch { name, api, config, into: Box::new(into) }.spawn(shared.clone());
     }
     let api = Api::<Pod>::all(client.clone());
-    Watch { name: "Pod", api, config: config().labels(MANAGED_BY), into: Box::new(|seen: Seen<Pod>| Input::Pod(seen.map(Box::new))) }
+    Watch { name: "Pod", api, config: watch_config().labels(MANAGED_BY), into: Box::new(|seen: Seen<Pod>| Input::Pod(seen.map(Box::new))) }
         .spawn(shared.clone());
 }
 
 fn watch_kind(client: &Client, kind: Kind, shared: Watching<Input>) {
     let api: Api<Manifest> = Api::all_with(client.clone(), &reading::resource(kind));
-    let config = reading::field_selector(kind).into_iter().fold(config(), watcher::Config::fields);
+    let config = reading::field_selector(kind).into_iter().fold(watch_config(), watcher::Config::fields);
     Watch { name: kind.as_str(), api, config, into: Box::new(move |seen| Input::Object(kind, seen.map(Box::new))) }.spawn(shared);
-}
-
-fn config() -> watcher::Config {
-    watcher::Config::default().timeout(WATCH_SECONDS)
 }

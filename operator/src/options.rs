@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crds::credentials::{Level, Levels};
+use pod::authority::AuthoritySettings;
 use translate::{ClusterSettings, InfraSettings, ObjectKey, Settings};
 
-use crate::authority::AuthoritySettings;
 use crate::engine::Own;
 use crate::peers::PeerSettings;
 use crate::status::Reporter;
@@ -77,9 +77,15 @@ impl Options {
     }
 
     pub(crate) fn authority(&self) -> AuthoritySettings {
-        let namespace = self.namespace.clone();
-        let dns_names = vec![self.server_name()];
-        AuthoritySettings { namespace, secret: CA_SECRET.to_owned(), dns_names, ca_life: YEAR, leaf_life: DAY, overlap: OVERLAP }
+        AuthoritySettings {
+            name: NAME.to_owned(),
+            namespace: self.namespace.clone(),
+            secret: CA_SECRET.to_owned(),
+            dns_names: vec![self.server_name()],
+            ca_life: YEAR,
+            leaf_life: DAY,
+            overlap: OVERLAP,
+        }
     }
 
     pub(crate) fn peers(&self) -> PeerSettings {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use kube::Client;
-use operator::authority::Authority;
 use parking_lot::RwLock;
+use pod::authority::Authority;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -19,6 +19,9 @@ use crate::options::Options;
 
 /// How often files are read again. A Secret's volume is swapped by symlinks, which file events miss.
 const LOOK: Duration = Duration::from_secs(5);
+
+/// What API servers speak to webhooks, as ALPN calls it.
+const PROTOCOL: &str = "http/1.1";
 
 /// Where the serving certificate comes from.
 pub enum Certificates {
@@ -57,22 +60,22 @@ impl Certificates {
         }
     }
 
-    /// TLS for API servers, which speak HTTP/1.1 to webhooks.
+    /// TLS for API servers.
     pub fn server_config(&self) -> Arc<rustls::ServerConfig> {
-        let mut config = match self {
-            Self::Own(authority) => rustls::ServerConfig::clone(&authority.server_config()),
+        match self {
+            Self::Own(authority) => authority.server_config(PROTOCOL),
             Self::Files(files) => server_config(Arc::clone(files)),
-        };
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Arc::new(config)
+        }
     }
 }
 
 #[expect(clippy::expect_used, reason = "the provider has TLS 1.3")]
-fn server_config(files: Arc<Files>) -> rustls::ServerConfig {
+fn server_config(files: Arc<Files>) -> Arc<rustls::ServerConfig> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = rustls::ServerConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13]);
-    builder.expect("TLS 1.3").with_no_client_auth().with_cert_resolver(files)
+    let mut config = builder.expect("TLS 1.3").with_no_client_auth().with_cert_resolver(files);
+    config.alpn_protocols = vec![PROTOCOL.as_bytes().to_vec()];
+    Arc::new(config)
 }
 
 /// When a certificate ends, in seconds since 1970.

@@ -8,9 +8,9 @@ use futures::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::core::PartialObjectMeta;
 use kube::{Api, Client};
-use kube_runtime::watcher::{self, Event, watcher};
+use kube_runtime::watcher::{Event, watcher};
+use pod::client::watch_config;
 
-use crate::WATCH_SECONDS;
 use crate::service::{NamespaceApi, Webhook};
 
 const RETRY: Duration = Duration::from_secs(1);
@@ -24,8 +24,7 @@ pub(crate) fn api(client: Client) -> NamespaceApi {
 
 /// Follows for ever. While the API server is away, what was known last counts.
 pub(crate) async fn namespaces(api: NamespaceApi, webhook: Arc<Webhook>) {
-    let config = watcher::Config::default().timeout(WATCH_SECONDS);
-    let mut events = watcher(api, config).boxed();
+    let mut events = watcher(api, watch_config()).boxed();
     let mut listed = Vec::new();
     while let Some(event) = events.next().await {
         match event {

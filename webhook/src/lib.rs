@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use kube::Client;
+use pod::client;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -44,13 +44,9 @@ pub use namespaces::{Levels, Namespaces};
 pub use options::Options;
 pub use request::Request;
 
-/// A watch is renewed this often, so that a silent partition from the API server is noticed.
-const WATCH_SECONDS: u32 = 40;
-const READ_TIMEOUT: Duration = Duration::from_secs(50);
-
 /// Runs the webhook until told to stop.
 pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()> {
-    let client = client().await?;
+    let client = client::infer().await?;
     let webhook = Webhook::new(options.levels(), follow::api(client.clone()), stop.clone());
     let probes = Probes::new(Arc::clone(&webhook));
     let http = tokio::spawn(probes::serve(options.http_listen, Arc::clone(&probes)));
@@ -76,11 +72,4 @@ pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()
 async fn drained(stop: CancellationToken, drain: Duration) {
     stop.cancelled().await;
     tokio::time::sleep(drain).await;
-}
-
-async fn client() -> anyhow::Result<Client> {
-    let mut config = kube::Config::infer().await.context("no way to the API server: neither in a pod nor with a kubeconfig")?;
-    config.read_timeout = Some(READ_TIMEOUT);
-    config.connect_timeout = Some(Duration::from_secs(5));
-    Client::try_from(config).context("no client for the API server")
 }

@@ -6,9 +6,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crds::credentials::Level;
-use operator::authority::AuthoritySettings;
+use pod::authority::AuthoritySettings;
 
 use crate::namespaces::Levels;
+
+/// In its certificates, and for what it writes.
+pub(crate) const NAME: &str = "keyward-webhook";
 
 /// Settings that do not change while it runs.
 #[derive(Clone, Debug, clap::Args)]
@@ -73,6 +76,7 @@ impl Options {
 
     pub(crate) fn authority(&self) -> AuthoritySettings {
         AuthoritySettings {
+            name: NAME.to_owned(),
             namespace: self.namespace.clone(),
             secret: self.ca_secret.clone(),
             dns_names: vec![self.server_name()],

@@ -10,8 +10,9 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
-use kube_runtime::watcher::{self, Event, watcher};
+use kube_runtime::watcher::{Event, watcher};
 use parking_lot::Mutex;
+use pod::client::watch_config;
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
@@ -21,10 +22,8 @@ use rustls::sign::CertifiedKey;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::WATCH_SECONDS;
-use crate::options::Options;
+use crate::options::{NAME, Options};
 
-const MANAGER: &str = "keyward-webhook";
 const RETRY: Duration = Duration::from_secs(1);
 /// A patch that failed is tried again, whether or not anything happens.
 const LOOK: Duration = Duration::from_secs(10);
@@ -50,7 +49,7 @@ impl Trust {
 
     /// Follows the configuration, and heals it when a bundle is given: whatever resets it, a GitOps tool or a person, loses.
     pub(crate) async fn run(self: Arc<Self>, mut bundle: Option<watch::Receiver<String>>) {
-        let config = watcher::Config::default().fields(&format!("metadata.name={}", self.name)).timeout(WATCH_SECONDS);
+        let config = watch_config().fields(&format!("metadata.name={}", self.name));
         let mut events = watcher(self.configurations.clone(), config).boxed();
         let mut listed = false;
         loop {
@@ -94,7 +93,7 @@ impl Trust {
         let stale = self.live.lock().as_ref().filter(|live| live.iter().any(|(_, bundle)| bundle != wanted.as_bytes())).cloned();
         let Some(stale) = stale.filter(|_| !wanted.is_empty()) else { return Ok(()) };
         let patch = patch(&self.name, &stale, wanted);
-        let healed = self.configurations.patch(&self.name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(patch)).await?;
+        let healed = self.configurations.patch(&self.name, &PatchParams::apply(NAME).force(), &Patch::Apply(patch)).await?;
         tracing::info!(configuration.name = self.name, "set the caBundle");
         *self.live.lock() = Some(live(healed));
         Ok(())

@@ -1,6 +1,8 @@
 //! A webhook of a test's own: the installed one's manifests, in the test's namespace and for it alone, with other flags. Nobody else notices.
 
 use anyhow::{Context, Result, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::cluster::RunningPod;
@@ -46,13 +48,21 @@ impl<'c> OwnWebhook<'c> {
         self.cluster.running_pods(&self.namespace, LABELS)
     }
 
-    /// The certificate of the authority that signs now, as the Secret has it.
+    /// The certificate of the authority that signs now, PEM, as the Secret has it.
     ///
     /// # Errors
     /// When there is none.
     pub fn authority(&self) -> Result<String> {
-        let secret = self.cluster.get(Kind::SECRET, &self.namespace, CA)?;
-        Ok(secret.pointer("/data/tls.crt").and_then(Value::as_str).context("no authority")?.to_owned())
+        decode(&self.cluster.get(Kind::SECRET, &self.namespace, CA)?, "/data/tls.crt")
+    }
+
+    /// The certificates of authorities that API servers trust now, PEM.
+    ///
+    /// # Errors
+    /// When there are none.
+    pub fn trusted(&self) -> Result<String> {
+        let configuration = self.cluster.get(Kind::VALIDATING_WEBHOOKS, "", &self.name())?;
+        decode(&configuration, "/webhooks/0/clientConfig/caBundle")
     }
 
     /// Of what is in no namespace.
@@ -135,6 +145,12 @@ impl Drop for OwnWebhook<'_> {
             }
         }
     }
+}
+
+/// Text that an object has in base64.
+fn decode(object: &Value, pointer: &str) -> Result<String> {
+    let encoded = object.pointer(pointer).and_then(Value::as_str).with_context(|| format!("no {pointer}"))?;
+    Ok(String::from_utf8(STANDARD.decode(encoded)?)?)
 }
 
 /// In the resourceNames of rules.

@@ -1,8 +1,8 @@
-//! The operator's own certificate authority: proxies know the operator by it, and it needs nobody else. It lives in a Secret that all
-//! replicas share; each replica makes its own serving certificate from it, in memory.
+//! A program's own certificate authority: its clients know it by that, and it needs nobody else. It lives in a Secret that all replicas
+//! share; each replica makes its own serving certificate from it, in memory.
 //!
-//! A new authority is trusted before it signs: it is staged in the Secret, proxies get it with their trusted certificates, and only after
-//! an overlap does it sign. The old one stays trusted until it ends.
+//! A new authority is trusted before it signs: it is staged in the Secret, clients get it with the certificates that they trust, and only
+//! after an overlap does it sign. The old one stays trusted until it ends.
 
 mod issue;
 mod plan;
@@ -25,6 +25,8 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::sync::watch;
 
+use crate::client::watch_config;
+
 use issue::{Issued, Signer};
 use plan::{Action, Stored};
 
@@ -34,9 +36,11 @@ const LOOK: Duration = Duration::from_secs(30);
 const SHORTEST_LOOK: Duration = Duration::from_millis(200);
 const RETRY: Duration = Duration::from_secs(2);
 
-/// How long things live.
+/// What an authority is called, and how long things live.
 #[derive(Clone, Debug)]
 pub struct AuthoritySettings {
+    /// The program's: the common name of its serving certificates, and the beginning of its authorities'.
+    pub name: String,
     /// Where the Secret is.
     pub namespace: String,
     /// Its name.
@@ -124,19 +128,19 @@ impl Authority {
         self.expiry.subscribe()
     }
 
-    /// TLS with the current certificate, whatever that is when a client comes.
-    pub fn server_config(&self) -> Arc<rustls::ServerConfig> {
+    /// TLS with the current certificate, whatever that is when a client comes. Inside of it this protocol is spoken, as ALPN calls it.
+    pub fn server_config(&self, protocol: &str) -> Arc<rustls::ServerConfig> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = rustls::ServerConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13]);
         #[expect(clippy::expect_used, reason = "the provider has TLS 1.3")]
         let mut config = builder.expect("TLS 1.3").with_no_client_auth().with_cert_resolver(Arc::clone(&self.leaf) as _);
-        config.alpn_protocols = vec![b"h2".to_vec()];
+        config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
         Arc::new(config)
     }
 
     /// Follows the Secret, renews the serving certificate, and as leader renews the authority.
     pub async fn run(self: Arc<Self>, leader: watch::Receiver<bool>) {
-        let config = watcher::Config::default().fields(&format!("metadata.name={}", self.settings.secret)).timeout(crate::WATCH_SECONDS);
+        let config = watch_config().fields(&format!("metadata.name={}", self.settings.secret));
         let mut events = watcher::watcher(self.secrets.clone(), config).boxed();
         let mut ticks = tokio::time::interval(self.settings.look());
         loop {
@@ -160,7 +164,7 @@ impl Authority {
     /// Creates the Secret if nobody did.
     async fn first(&self) -> anyhow::Result<()> {
         if self.secrets.get_opt(&self.settings.secret).await?.is_none() {
-            let stored = Stored::of(Signer::new(self.settings.ca_life, now())?);
+            let stored = Stored::of(self.signer()?);
             match self.secrets.create(&PostParams::default(), &self.secret(&stored, None)).await {
                 Ok(_) => tracing::info!(secret.name = self.settings.secret, "made a certificate authority"),
                 Err(kube::Error::Api(status)) if status.code == 409 => {}
@@ -173,7 +177,7 @@ impl Authority {
     async fn look(&self, leads: bool) -> anyhow::Result<()> {
         let Some(secret) = self.secrets.get_opt(&self.settings.secret).await? else {
             anyhow::ensure!(leads, "Secret {} is gone: the leader makes it anew", self.settings.secret);
-            let stored = Stored::of(Signer::new(self.settings.ca_life, now())?);
+            let stored = Stored::of(self.signer()?);
             self.secrets.create(&PostParams::default(), &self.secret(&stored, None)).await?;
             return Ok(());
         };
@@ -191,16 +195,15 @@ impl Authority {
 
     /// What the Secret should hold next.
     fn renewed(&self, stored: Stored) -> anyhow::Result<Option<Stored>> {
-        let now = now();
-        let action = stored.plan(now, self.settings.overlap);
+        let action = stored.plan(now(), self.settings.overlap);
         if action != Action::Nothing {
             tracing::info!(?action, secret.name = self.settings.secret, "the certificate authority is renewed");
         }
         Ok(match action {
             Action::Nothing => None,
-            Action::Stage => Some(stored.staged(Signer::new(self.settings.ca_life, now)?)),
+            Action::Stage => Some(stored.staged(self.signer()?)),
             Action::Promote => Some(stored.promoted()),
-            Action::Retire => Some(stored.retired(now)),
+            Action::Retire => Some(stored.retired(now())),
         })
     }
 
@@ -217,10 +220,16 @@ impl Authority {
         let mut leaf = self.leaf.current.lock();
         let half_done = |made: Timestamp| elapsed(made, now()) >= self.settings.leaf_life * 2 / 3;
         if leaf.as_ref().is_none_or(|known| known.signer != current.certificate || half_done(known.made)) {
-            let Issued { key } = current.issue(&self.settings.dns_names, self.settings.leaf_life, now())?;
+            let AuthoritySettings { name, dns_names, leaf_life, .. } = &self.settings;
+            let Issued { key } = current.issue(name, dns_names, *leaf_life, now())?;
             *leaf = Some(Current { key, signer: current.certificate.clone(), made: now() });
         }
         Ok(())
+    }
+
+    /// A new authority.
+    fn signer(&self) -> anyhow::Result<Signer> {
+        Signer::new(&self.settings.name, self.settings.ca_life, now())
     }
 
     fn secret(&self, stored: &Stored, resource_version: Option<String>) -> Secret {

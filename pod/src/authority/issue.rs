@@ -31,10 +31,11 @@ pub(super) struct Issued {
 }
 
 impl Signer {
-    pub(super) fn new(life: Duration, now: Timestamp) -> anyhow::Result<Self> {
+    /// One of the program with this name.
+    pub(super) fn new(name: &str, life: Duration, now: Timestamp) -> anyhow::Result<Self> {
         let key = KeyPair::generate().context("a key")?;
         let ends = now.checked_add(life).context("the end of an authority's life")?;
-        let certificate = authority(now, ends)?.self_signed(&key).context("a certificate")?.pem();
+        let certificate = authority(name, now, ends)?.self_signed(&key).context("a certificate")?.pem();
         Ok(Self { certificate, key, made: now, ends })
     }
 
@@ -56,12 +57,12 @@ impl Signer {
         format!("[{},{}]", self.made.as_second(), self.ends.as_second())
     }
 
-    /// A serving certificate. It never outlives its authority.
-    pub(super) fn issue(&self, dns_names: &[String], life: Duration, now: Timestamp) -> anyhow::Result<Issued> {
-        let issuer = Issuer::new(authority(self.made, self.ends)?, &self.key);
+    /// A serving certificate. It never outlives its authority, and names it as the authority's own certificate does, whatever made that.
+    pub(super) fn issue(&self, name: &str, dns_names: &[String], life: Duration, now: Timestamp) -> anyhow::Result<Issued> {
+        let issuer = Issuer::from_ca_cert_pem(&self.certificate, &self.key).context("the authority's certificate")?;
         let key = KeyPair::generate().context("a key")?;
         let mut params = CertificateParams::new(dns_names.to_vec()).context("names of the certificate")?;
-        params.distinguished_name = named("keyward-operator");
+        params.distinguished_name = named(name);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let ends = now.checked_add(life).context("the end of a certificate's life")?.min(self.ends);
@@ -75,13 +76,12 @@ impl Signer {
     }
 }
 
-/// The same for the same times: what an authority signs names it as its certificate does.
-fn authority(made: Timestamp, ends: Timestamp) -> anyhow::Result<CertificateParams> {
+fn authority(name: &str, made: Timestamp, ends: Timestamp) -> anyhow::Result<CertificateParams> {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     // Two authorities need two names, or a verifier may try the wrong key.
-    params.distinguished_name = named(&format!("keyward-operator CA {}", made.as_second()));
+    params.distinguished_name = named(&format!("{name} CA {}", made.as_second()));
     (params.not_before, params.not_after) = (time_of(made, SKEW)?, time_of(ends, Duration::ZERO)?);
     Ok(params)
 }
@@ -94,4 +94,38 @@ fn named(name: &str) -> DistinguishedName {
 
 fn time_of(at: Timestamp, earlier: Duration) -> anyhow::Result<OffsetDateTime> {
     Ok(OffsetDateTime::from_unix_timestamp(at.as_second())? - earlier)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::RootCertStore;
+    use rustls::client::WebPkiServerVerifier;
+    use rustls::client::danger::ServerCertVerifier;
+    use rustls::pki_types::{ServerName, UnixTime};
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+    const NOW: i64 = 1_800_000_000;
+
+    /// As a client that trusts the authority does.
+    fn verify(authority: &str, issued: &Issued) -> Result<(), rustls::Error> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(CertificateDer::pem_slice_iter(authority.as_bytes()).flatten());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+        let (name, now) = (ServerName::try_from("a.svc").unwrap(), UnixTime::since_unix_epoch(Duration::from_secs(NOW as u64)));
+        verifier.verify_server_cert(&issued.key.cert[0], &[], &name, &[], now).map(drop)
+    }
+
+    #[test]
+    fn what_is_signed_is_verified_by_its_authority_also_when_another_name_made_that() {
+        let now = Timestamp::from_second(NOW).unwrap();
+        let made = Signer::new("before", HOUR, now).unwrap();
+        let read = Signer::read(made.certificate.clone(), made.key_pem(), Some(made.times())).unwrap();
+        let issued = read.issue("now", &["a.svc".to_owned()], HOUR, now).unwrap();
+        verify(&made.certificate, &issued).unwrap();
+        let other = Signer::new("before", HOUR, now).unwrap();
+        assert!(verify(&other.certificate, &issued).is_err());
+    }
 }

@@ -118,7 +118,7 @@ mod tests {
     }
 
     fn fresh() -> Stored {
-        Stored::of(Signer::new(LIFE, at(0)).unwrap())
+        Stored::of(Signer::new("test", LIFE, at(0)).unwrap())
     }
 
     #[test]
@@ -127,7 +127,7 @@ mod tests {
         let old = stored.current.as_ref().unwrap().certificate.clone();
         assert_eq!(stored.plan(at(199), OVERLAP), Action::Nothing);
         assert_eq!(stored.plan(at(200), OVERLAP), Action::Stage);
-        let staged = stored.staged(Signer::new(LIFE, at(200)).unwrap());
+        let staged = stored.staged(Signer::new("test", LIFE, at(200)).unwrap());
         let new = staged.next.as_ref().unwrap().certificate.clone();
         assert!(staged.bundle().contains(&old) && staged.bundle().contains(&new));
         assert_eq!(staged.plan(at(209), OVERLAP), Action::Nothing);
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
-        let stored = fresh().staged(Signer::new(LIFE, at(200)).unwrap());
+        let stored = fresh().staged(Signer::new("test", LIFE, at(200)).unwrap());
         let read = Stored::read(stored.write()).unwrap();
         assert_eq!(read.bundle(), stored.bundle());
         assert_eq!(read.plan(at(210), OVERLAP), Action::Promote);
