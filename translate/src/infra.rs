@@ -173,7 +173,7 @@ fn deployment(writer: &Writer, parameters: &crds::GatewayParametersSpec, setting
         patch::check(&base, &template, &writer.selector)?;
     }
     let mut spec = Map::new();
-    // An autoscaler owns the number: two writers would fight.
+    // An autoscaler owns the number: two writers would fight. Whoever applies this sees to it that the number outlives the change.
     if parameters.autoscaling.is_none() {
         spec.insert("replicas".to_owned(), json!(parameters.replicas.unwrap_or(1)));
     }
