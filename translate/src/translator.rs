@@ -228,8 +228,12 @@ impl Translator {
             if !before.as_ref().zip(now).is_some_and(|(before, now)| before.is_same_to_routes(now)) {
                 self.routes.changed(&dep);
             }
-            let problems = now.map(|judged| status::of(about(Kind::Upstream, &key), &judged.findings)).unwrap_or_default();
-            self.told.status(Kind::Upstream, &key, now.map(|judged| Status::Upstream(status::upstream_status(judged, self.now))));
+            let problems = now.map(|judged| status::of_upstream(about(Kind::Upstream, &key), judged)).unwrap_or_default();
+            // One of Gloo's has no word of ours, unless there was one that is to be taken back.
+            let has_word = self.told.speaks_of(Kind::Upstream, &key);
+            let status = now.map(|judged| status::upstream_status(judged, self.now));
+            let status = status.filter(|status| has_word || !status.says_nothing()).map(Status::Upstream);
+            self.told.status(Kind::Upstream, &key, status);
             self.told.problems(Kind::Upstream, &key, problems);
         }
     }
