@@ -12,6 +12,7 @@ mod channel_identity;
 mod channel_nack;
 mod lifecycle_api_server;
 mod lifecycle_autoscaling;
+mod lifecycle_class;
 mod lifecycle_crds;
 mod lifecycle_gateway;
 mod lifecycle_leader;
