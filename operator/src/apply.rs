@@ -2,6 +2,8 @@
 //! was applied. Deleting a Gateway needs nothing: its objects have it as owner. An object of the same name that is somebody else's is left
 //! alone, and so is everything of a Gateway that nothing was said about yet.
 
+mod replicas;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -236,6 +238,9 @@ impl Infrastructure {
         if !self.state.lock().live.contains_key(&id) {
             self.check_free(&api, &object).await?;
         }
+        if replicas::are_left_out(&object) {
+            self.keep_replicas(&api, &object.name).await?;
+        }
         let applied = fingerprint(&object.value);
         let mut value = object.value;
         annotate(&mut value, &applied);
@@ -270,6 +275,16 @@ impl Infrastructure {
             object.name
         );
         Ok(())
+    }
+
+    /// An autoscaler has the number of pods from now on, and it stays what it is until the autoscaler says otherwise. Not by force: who has
+    /// changed it just now has it already, and the next try sees that.
+    async fn keep_replicas(&self, api: &Api<Manifest>, name: &str) -> anyhow::Result<()> {
+        let live = api.get_opt(name).await.context("looking for the number of pods")?;
+        let Some(kept) = live.as_ref().and_then(replicas::kept) else { return Ok(()) };
+        let written = api.patch(name, &PatchParams::apply(replicas::KEEPER), &Patch::Apply(&kept)).await;
+        self.count("Deployment", written.is_ok());
+        written.map(drop).context("keeping the number of pods for the autoscaler")
     }
 
     /// Something that the Gateway no longer needs, such as an autoscaler.

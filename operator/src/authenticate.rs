@@ -1,4 +1,5 @@
-//! Who is at the other end of a config stream: a ServiceAccount, as the API server says of its token.
+//! Who is at the other end of a config stream: a pod and its ServiceAccount, as the API server says of the token. A token that is bound to no
+//! pod is refused, since nothing would end it before its time.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,6 +15,7 @@ pub const AUDIENCE: &str = "keyward.dev/xds";
 /// Reviews at a time: a thousand proxies that come back at once must not be a thousand requests at once.
 const REVIEWS: usize = 16;
 const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
+const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
 
 /// Asks the API server about tokens.
 pub struct Authenticator {
@@ -28,8 +30,10 @@ pub struct Identity {
     pub namespace: String,
     /// Name of the ServiceAccount.
     pub service_account: String,
-    /// The pod that the token was made for.
-    pub pod: Option<String>,
+    /// The pod that the token was made for, in the same namespace.
+    pub pod: String,
+    /// Its uid.
+    pub pod_uid: String,
     /// When the token ends.
     pub expires: Option<SystemTime>,
 }
@@ -75,8 +79,10 @@ fn identify(status: TokenReviewStatus) -> Result<Identity, AuthError> {
     let user = status.user.unwrap_or_default();
     let account = user.username.as_deref().and_then(|name| name.strip_prefix("system:serviceaccount:")?.split_once(':'));
     let (namespace, service_account) = account.ok_or_else(|| rejected("it is not a ServiceAccount's"))?;
-    let pod = user.extra.as_ref().and_then(|extra| extra.get(POD_NAME)?.first().cloned());
-    Ok(Identity { namespace: namespace.to_owned(), service_account: service_account.to_owned(), pod, expires: None })
+    let claim = |name: &str| user.extra.as_ref().and_then(|extra| extra.get(name)?.first().cloned());
+    let bound = claim(POD_NAME).zip(claim(POD_UID));
+    let (pod, pod_uid) = bound.ok_or_else(|| rejected("it is bound to no pod: a proxy shows the token that its pod mounts"))?;
+    Ok(Identity { namespace: namespace.to_owned(), service_account: service_account.to_owned(), pod, pod_uid, expires: None })
 }
 
 /// The `exp` of a token that was found good.
@@ -102,7 +108,8 @@ mod tests {
     use super::*;
 
     fn status(audience: &str, username: &str) -> TokenReviewStatus {
-        let user = UserInfo { username: Some(username.to_owned()), ..UserInfo::default() };
+        let extra = [(POD_NAME, "gw-keyward-a"), (POD_UID, "u")].map(|(name, value)| (name.to_owned(), vec![value.to_owned()]));
+        let user = UserInfo { username: Some(username.to_owned()), extra: Some(extra.into()), ..UserInfo::default() };
         TokenReviewStatus { authenticated: Some(true), audiences: Some(vec![audience.to_owned()]), user: Some(user), error: None }
     }
 
@@ -110,9 +117,19 @@ mod tests {
     fn recognizes_a_service_account_of_our_audience_only() {
         let identity = identify(status(AUDIENCE, "system:serviceaccount:ns:gw-keyward")).unwrap();
         assert_eq!((identity.namespace.as_str(), identity.service_account.as_str()), ("ns", "gw-keyward"));
+        assert_eq!((identity.pod.as_str(), identity.pod_uid.as_str()), ("gw-keyward-a", "u"));
         assert!(identify(status("https://kubernetes.default.svc", "system:serviceaccount:ns:gw")).is_err());
         assert!(identify(status(AUDIENCE, "admin")).is_err());
         assert!(identify(TokenReviewStatus::default()).is_err());
+    }
+
+    #[test]
+    fn refuses_a_token_that_is_bound_to_no_pod() {
+        for missing in [POD_NAME, POD_UID] {
+            let mut unbound = status(AUDIENCE, "system:serviceaccount:ns:gw-keyward");
+            unbound.user.as_mut().unwrap().extra.as_mut().unwrap().remove(missing);
+            assert!(matches!(identify(unbound), Err(AuthError::Rejected(why)) if why.contains("no pod")), "{missing}");
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::http::Readiness;
 use crate::manifest::Manifest;
 use crate::metrics::Metrics;
 use crate::peers::{Ack, Board};
+use crate::pods::Pods;
 use crate::proxies::Fleet;
 use crate::publish::Publisher;
 use crate::reading::{self, KINDS};
@@ -49,6 +50,7 @@ pub(crate) enum Input {
 pub(crate) struct Outlets {
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) board: Arc<Board>,
+    pub(crate) pods: Arc<Pods>,
     pub(crate) statuses: Arc<Statuses>,
     pub(crate) infrastructure: Arc<Infrastructure>,
     pub(crate) reports: Arc<Reports>,
@@ -247,8 +249,12 @@ impl Engine {
 
     fn pod(&mut self, seen: Seen<Box<Pod>>) {
         let changed = match seen {
-            Seen::There(pod) => self.fleet.pod(&pod),
+            Seen::There(pod) => {
+                self.out.pods.there(&ObjectKey::of(&pod.metadata), pod.metadata.uid.as_deref().unwrap_or_default());
+                self.fleet.pod(&pod)
+            }
             Seen::Gone(key) => {
+                self.out.pods.gone(&key);
                 let gateway = self.fleet.pod_gone(&key);
                 gateway.iter().for_each(|gateway| self.out.board.forget(gateway, &key.name));
                 gateway

@@ -10,8 +10,8 @@
 //!                                                         └─ problems ► events ─────► API server (leader only)
 //! ```
 //!
-//! Every replica watches, translates and serves; only the one with the lease writes ([`leader`]). Proxies prove who they are by a token of
-//! their ServiceAccount ([`authenticate`]) over TLS of the operator's own CA ([`pod::authority`]).
+//! Every replica watches, translates and serves; only the one with the lease writes ([`leader`]). Proxies prove who they are by a token
+//! that is bound to their pod ([`authenticate`]) over TLS of the operator's own CA ([`pod::authority`]).
 
 mod apply;
 mod audit;
@@ -24,6 +24,7 @@ mod manifest;
 pub mod metrics;
 mod options;
 mod peers;
+mod pods;
 mod proxies;
 mod publish;
 mod reading;
@@ -131,7 +132,8 @@ fn outlets(ground: &Ground<'_>, readiness: Arc<Readiness>) -> (Outlets, Follower
     let (peers, followers) = channel::channel(std::collections::BTreeSet::new());
     let (synced, _) = channel::channel(false);
     let publisher = Arc::new(Publisher::default());
-    (Outlets { publisher, board: Arc::default(), statuses, infrastructure, reports, synced, peers, metrics, readiness }, followers)
+    let (board, pods) = (Arc::default(), Arc::default());
+    (Outlets { publisher, board, pods, statuses, infrastructure, reports, synced, peers, metrics, readiness }, followers)
 }
 
 fn config_service(
@@ -148,6 +150,7 @@ fn config_service(
         synced: outlets.synced.subscribe(),
         acks,
         board: Arc::clone(&outlets.board),
+        pods: Arc::clone(&outlets.pods),
         own_account: options.account(),
         stop,
     }

@@ -24,6 +24,7 @@ use translate::ObjectKey;
 use crate::authenticate::{AuthError, Authenticator, Identity};
 use crate::metrics::Metrics;
 use crate::peers::{self, Ack};
+use crate::pods::Pods;
 use crate::publish::Publisher;
 
 use proxy_stream::ProxyStream;
@@ -49,6 +50,8 @@ pub(crate) struct ConfigService {
     pub(crate) acks: mpsc::Sender<Ack>,
     /// The same for other replicas.
     pub(crate) board: Arc<peers::Board>,
+    /// A stream of one of these ends with it.
+    pub(crate) pods: Arc<Pods>,
     /// The ServiceAccount of the operator's replicas.
     pub(crate) own_account: ObjectKey,
     pub(crate) stop: CancellationToken,
@@ -140,9 +143,11 @@ impl ConfigService {
     ) -> Result<Response<Answers>, Status> {
         let published = self.publisher.published(&gateway);
         let published = published.ok_or_else(|| Status::unavailable(format!("Gateway {gateway} is not accepted: see its status")))?;
+        let pod = ObjectKey::new(&identity.namespace, &identity.pod);
+        let gone = self.pods.end_of(&pod, &identity.pod_uid);
+        let gone = gone.ok_or_else(|| Status::unavailable(format!("pod {pod} is no proxy that this replica has seen: connect again")))?;
         let (answers, receiver) = mpsc::channel(1);
-        let pod = identity.pod.clone().unwrap_or_else(|| identity.service_account.clone());
-        let stream = ProxyStream::new(gateway, pod, published, self);
+        let stream = ProxyStream::new(gateway, (pod.name, gone), published, self);
         tokio::spawn(stream.run(requests.boxed(), answers, identity.expires));
         Ok(Response::new(ReceiverStream::new(receiver).boxed()))
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Method};
 use policy::config::{
-    AppProtocol, Attachment, Backend, BackendRef, BackendTls, Credential, Endpoints, HostPair, Listener, Match, Protocol,
-    Provider, ProviderPaths, RouteKey, Rule, TrustedRoots,
+    AppProtocol, Attachment, Backend, BackendRef, BackendTls, Credential, Endpoints, HostPair, Listener, Match, Protocol, Provider,
+    ProviderPaths, RouteKey, Rule, TrustedRoots,
 };
 use policy::{Config, Decision, Family, Head, Hostname, Port, ProviderKind, Reason, Table, decide, pass};
 

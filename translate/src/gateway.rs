@@ -7,6 +7,7 @@ mod certificate;
 mod conflict;
 mod frontend;
 mod listener;
+mod orphan;
 mod set;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +17,7 @@ use gateway_api::experimental::gateways as api;
 use policy::{Family, Hostname, Port, Protocol, config};
 
 use crate::class::{Classes, Owner};
-use crate::finding::{About, Aspect, Finding, Findings, Problem};
+use crate::finding::{Aspect, Finding, Findings};
 use crate::index::Index;
 use crate::infra::{self, Infra};
 use crate::parameters::{self, INVALID_PARAMETERS};
@@ -25,6 +26,7 @@ use crate::{ClusterSettings, ObjectKey, Settings};
 pub use address::GatewayAddress;
 pub(crate) use address::asked;
 pub(crate) use listener::{Holder, Listener};
+pub(crate) use orphan::Orphan;
 pub(crate) use set::{Set, without_gateway};
 
 const PARAMETERS: &str = "spec.infrastructure.parametersRef";
@@ -38,7 +40,7 @@ pub(crate) enum Judged {
     /// Of another controller.
     Anothers,
     /// Nobody serves it, or may ever serve it.
-    Nobodys(Problem),
+    Nobodys(Box<Orphan>),
 }
 
 /// A Gateway of ours.
@@ -156,7 +158,7 @@ pub(crate) fn judge(index: &Index<'_>, classes: &Classes, gateway: &api::Gateway
         Owner::Ours => None,
         Owner::OursRefused => Some(refused_class(class)),
         Owner::Another => return Judged::Anothers,
-        Owner::Nobody => return Judged::Nobodys(unknown_class(&key, class)),
+        Owner::Nobody => return Judged::Nobodys(Box::new(Orphan::of(index, &key, gateway, settings))),
     };
     let mut judged = judge_ours(index, &key, gateway);
     judged.findings.extend(refused);
@@ -240,10 +242,4 @@ fn own_findings(index: &Index<'_>, gateway: &ObjectKey, spec: &api::GatewaySpec)
 fn refused_class(class: &str) -> Finding {
     let message = format!("GatewayClass {class} is not accepted, so its Gateways are not served: see its conditions");
     Finding::accepted("spec.gatewayClassName", "Invalid", message)
-}
-
-fn unknown_class(key: &ObjectKey, class: &str) -> Problem {
-    let message = format!("there is no GatewayClass {class}: nobody serves this Gateway; name an existing one in gatewayClassName");
-    let about = About { kind: "Gateway", namespace: &key.namespace, name: &key.name };
-    Finding::accepted("spec.gatewayClassName", "UnknownGatewayClass", message).problem(about, "Accepted")
 }

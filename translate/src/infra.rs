@@ -21,6 +21,9 @@ use name::infra_name;
 const GATEWAY_NAME_LABEL: &str = "gateway.networking.k8s.io/gateway-name";
 const GATEWAY_CLASS_LABEL: &str = "gateway.networking.k8s.io/gateway-class-name";
 const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
+/// The operator sees the pods that have it, and no others.
+const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
+const MANAGED_BY: &str = "keyward";
 /// The proxies' port for probes and metrics.
 pub(crate) const ADMIN_PORT: u16 = 15000;
 
@@ -130,7 +133,7 @@ impl Writer {
         labels.extend([
             (GATEWAY_CLASS_LABEL.to_owned(), name::label(class)),
             ("app.kubernetes.io/name".to_owned(), "keyward-proxy".to_owned()),
-            ("app.kubernetes.io/managed-by".to_owned(), "keyward".to_owned()),
+            (MANAGED_BY_LABEL.to_owned(), MANAGED_BY.to_owned()),
         ]);
         let owner = json!({
             "apiVersion": "gateway.networking.k8s.io/v1",
@@ -142,6 +145,13 @@ impl Writer {
         });
         let annotations = infrastructure.and_then(|given| given.annotations.clone()).unwrap_or_default();
         Self { key: ObjectKey::new(key.namespace, name), selector, labels, annotations, owner }
+    }
+
+    /// The labels without which a pod would be no proxy of the Gateway to somebody.
+    fn found_by(&self) -> BTreeMap<String, String> {
+        let mut labels = self.selector.clone();
+        labels.insert(MANAGED_BY_LABEL.to_owned(), MANAGED_BY.to_owned());
+        labels
     }
 
     /// Adds the metadata to an object's own fields.
@@ -170,10 +180,10 @@ fn deployment(writer: &Writer, parameters: &crds::GatewayParametersSpec, setting
     if let Some(patch) = &parameters.pod_template {
         let base = template.clone();
         patch::merge(&mut template, patch);
-        patch::check(&base, &template, &writer.selector)?;
+        patch::check(&base, &template, &writer.found_by())?;
     }
     let mut spec = Map::new();
-    // An autoscaler owns the number: two writers would fight.
+    // An autoscaler owns the number: two writers would fight. Whoever applies this sees to it that the number outlives the change.
     if parameters.autoscaling.is_none() {
         spec.insert("replicas".to_owned(), json!(parameters.replicas.unwrap_or(1)));
     }
@@ -300,6 +310,14 @@ mod tests {
         let parameters = crds::GatewayParametersSpec { pod_template: Some(json!({ "spec": { "containers": 3 } })), ..Default::default() };
         let error = of(&gateway("gw"), &BTreeSet::new(), &parameters, &InfraSettings::default()).unwrap_err();
         assert!(error.contains("podTemplate"), "{error}");
+    }
+
+    #[test]
+    fn a_pod_template_cannot_hide_the_proxies_from_the_operator() {
+        let patch = json!({ "metadata": { "labels": { MANAGED_BY_LABEL: "Helm" } } });
+        let parameters = crds::GatewayParametersSpec { pod_template: Some(patch), ..Default::default() };
+        let error = of(&gateway("gw"), &BTreeSet::new(), &parameters, &InfraSettings::default()).unwrap_err();
+        assert!(error.contains("found"), "{error}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod ancestor;
 mod gateway;
 mod listener_set;
+mod orphan;
 mod problem;
 mod programmed;
 mod route;
@@ -17,7 +18,8 @@ use serde::Serialize;
 pub(crate) use ancestor::policy_status;
 pub use ancestor::{PolicyAncestorStatus, PolicyStatus};
 pub(crate) use gateway::View;
-pub(crate) use problem::{of, of_gateway, of_route, of_set};
+pub(crate) use orphan::{gateway_without_class, set_without_class};
+pub(crate) use problem::{of, of_gateway, of_route, of_set, of_upstream};
 pub(crate) use programmed::digest;
 pub(crate) use route::{Standing, route_status};
 
@@ -52,7 +54,7 @@ pub struct Statuses {
     /// UDPRoutes with a parent of ours.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub udp_routes: BTreeMap<ObjectKey, RouteStatus>,
-    /// Upstreams.
+    /// Upstreams with `spec.ai`, and others in which credentials stand.
     pub upstreams: BTreeMap<ObjectKey, UpstreamStatus>,
     /// BackendTLSPolicies with an ancestor of ours.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -162,11 +164,19 @@ pub struct RouteParentStatus {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UpstreamStatus {
-    /// `Accepted`, `ResolvedRefs`; the latter not where the Upstream is refused before its references are looked at. `InlineCredentials`
-    /// where it is True.
+    /// `Accepted`, `ResolvedRefs`; the latter not where the Upstream is refused before its references are looked at, and neither where it is
+    /// of another type than `ai`. `InlineCredentials` where it is True.
     pub conditions: Vec<Condition>,
-    /// For `status.statuses.NAMESPACE`, NAMESPACE being the controller's: where users of Gloo look.
-    pub gloo: GlooReport,
+    /// For `status.statuses.NAMESPACE`, NAMESPACE being the controller's: where users of Gloo look. `None`: it is of another type than `ai`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gloo: Option<GlooReport>,
+}
+
+impl UpstreamStatus {
+    /// Whether there is nothing in it, as of one that is Gloo's.
+    pub(crate) fn says_nothing(&self) -> bool {
+        self.conditions.is_empty() && self.gloo.is_none()
+    }
 }
 
 /// A report in the words of Gloo (`status.proto` of solo-kit).
@@ -201,10 +211,13 @@ pub(crate) fn class_status(class: &Class, now: Timestamp) -> GatewayClassStatus 
 
 pub(crate) fn upstream_status(upstream: &Judged, now: Timestamp) -> UpstreamStatus {
     let stamp = Stamp { now, generation: upstream.generation };
+    let inline = stamp.inline_credentials(&upstream.findings);
+    if !upstream.is_ai {
+        return UpstreamStatus { conditions: inline.into_iter().collect(), gloo: None };
+    }
     let aspects = [Some(Aspect::Accepted), upstream.backend.is_ok().then_some(Aspect::ResolvedRefs)];
     let judged = aspects.into_iter().flatten().map(|aspect| stamp.judged(&upstream.findings, aspect));
-    let conditions = judged.chain(stamp.inline_credentials(&upstream.findings)).collect();
-    UpstreamStatus { conditions, gloo: gloo_report(&upstream.findings) }
+    UpstreamStatus { conditions: judged.chain(inline).collect(), gloo: Some(gloo_report(&upstream.findings)) }
 }
 
 fn gloo_report(findings: &Findings) -> GlooReport {

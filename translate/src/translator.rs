@@ -24,7 +24,9 @@ use crate::status::{self, Standing, View};
 use crate::supply::Supply;
 use crate::update::{ConfigChange, Status, Told, Update};
 use crate::upstream::{self, Upstreams};
-use crate::{InlineCount, InlineCredentials, Kind, Object, ObjectKey, Problem, Proxies, Settings, Snapshot, inline};
+use crate::{
+    GatewayStatus, InlineCount, InlineCredentials, Kind, ListenerSetStatus, Object, ObjectKey, Problem, Proxies, Settings, Snapshot, inline,
+};
 
 /// Translates what changes.
 pub struct Translator {
@@ -225,8 +227,12 @@ impl Translator {
             if !before.as_ref().zip(now).is_some_and(|(before, now)| before.is_same_to_routes(now)) {
                 self.routes.changed(&dep);
             }
-            let problems = now.map(|judged| status::of(about(Kind::Upstream, &key), &judged.findings)).unwrap_or_default();
-            self.told.status(Kind::Upstream, &key, now.map(|judged| Status::Upstream(status::upstream_status(judged, self.now))));
+            let problems = now.map(|judged| status::of_upstream(about(Kind::Upstream, &key), judged)).unwrap_or_default();
+            // One of Gloo's has no word of ours, unless there was one that is to be taken back.
+            let has_word = self.told.speaks_of(Kind::Upstream, &key);
+            let status = now.map(|judged| status::upstream_status(judged, self.now));
+            let status = status.filter(|status| has_word || !status.says_nothing()).map(Status::Upstream);
+            self.told.status(Kind::Upstream, &key, status);
             self.told.problems(Kind::Upstream, &key, problems);
         }
     }
@@ -414,10 +420,10 @@ impl Translator {
                 self.rosters.remove(key);
             }
             let judged = self.gateways.get(key);
-            let status = judged.and_then(Judged::ours).map(|gateway| Status::Gateway(self.view(key, gateway).gateway_status()));
+            let status = judged.and_then(|judged| self.status_of_gateway(key, judged)).map(Status::Gateway);
             let problems = match judged {
                 Some(Judged::Ours(gateway)) => status::of_gateway(about(Kind::Gateway, key), gateway),
-                Some(Judged::Nobodys(problem)) => vec![problem.clone()],
+                Some(Judged::Nobodys(orphan)) => vec![orphan.problem.clone()],
                 Some(Judged::Anothers) | None => Vec::new(),
             };
             match judged {
@@ -432,6 +438,16 @@ impl Translator {
         }
     }
 
+    /// What was said of one that was ours is taken back when its class goes, and nobody else is there to say so. What never was ours is left
+    /// alone.
+    fn status_of_gateway(&self, key: &ObjectKey, judged: &Judged) -> Option<GatewayStatus> {
+        match judged {
+            Judged::Ours(gateway) => Some(self.view(key, gateway).gateway_status()),
+            Judged::Nobodys(orphan) => self.told.speaks_of(Kind::Gateway, key).then(|| status::gateway_without_class(orphan, self.now)),
+            Judged::Anothers => None,
+        }
+    }
+
     /// A ListenerSet is judged with its Gateway.
     fn say_sets(&mut self, gateways: &BTreeSet<ObjectKey>) {
         let mut stale = std::mem::take(&mut self.stale_sets);
@@ -443,17 +459,25 @@ impl Translator {
         }
     }
 
-    fn outcome_of_set(&self, key: &ObjectKey) -> (Option<crate::ListenerSetStatus>, Vec<Problem>) {
+    fn outcome_of_set(&self, key: &ObjectKey) -> (Option<ListenerSetStatus>, Vec<Problem>) {
         let Some(given) = self.objects.listener_sets.get(key) else { return (None, Vec::new()) };
         let about = about(Kind::ListenerSet, key);
         let gateway = given.gateway();
         let Some((parent, judged)) = gateway.as_ref().and_then(|parent| Some((parent, self.gateways.get(parent)?))) else {
             return (None, vec![without_gateway(given).problem(about, "Accepted")]);
         };
-        // Of a Gateway that is not ours, others speak.
-        let ours = judged.ours().and_then(|gateway| Some((gateway, gateway.sets.get(key)?)));
-        let Some((gateway, set)) = ours else { return (None, Vec::new()) };
-        (Some(self.view(parent, gateway).set_status(set)), status::of_set(about, gateway, set))
+        match judged {
+            Judged::Ours(gateway) => match gateway.sets.get(key) {
+                Some(set) => (Some(self.view(parent, gateway).set_status(set)), status::of_set(about, gateway, set)),
+                None => (None, Vec::new()),
+            },
+            Judged::Nobodys(orphan) => {
+                let was_ours = self.told.speaks_of(Kind::ListenerSet, key);
+                (was_ours.then(|| status::set_without_class(given, orphan, self.now)), Vec::new())
+            }
+            // Of a Gateway that is not ours, others speak.
+            Judged::Anothers => (None, Vec::new()),
+        }
     }
 
     fn view<'v>(&'v self, key: &ObjectKey, gateway: &'v Gateway) -> View<'v> {

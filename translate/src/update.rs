@@ -121,6 +121,11 @@ impl Told {
         self.update.configs.insert(gateway.clone(), change);
     }
 
+    /// Whether something was said of the object that is not taken back yet.
+    pub(crate) fn speaks_of(&self, kind: Kind, key: &ObjectKey) -> bool {
+        self.statuses.contains_key(&(kind, key.clone()))
+    }
+
     /// `None`: the object is not ours any more.
     pub(crate) fn status(&mut self, kind: Kind, key: &ObjectKey, status: Option<Status>) {
         if replace(&mut self.statuses, (kind, key.clone()), status.as_ref().map(mark)) {

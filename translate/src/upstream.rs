@@ -32,6 +32,8 @@ pub(crate) type Upstreams = Memo<ObjectKey, Judged>;
 #[derive(Debug, PartialEq)]
 pub(crate) struct Judged {
     pub(crate) generation: Option<i64>,
+    /// Whether it is for us to judge: Gloo's other types are Gloo's, and only a route that leads to one says that it is not served.
+    pub(crate) is_ai: bool,
     /// What rules refer to, or why their requests are refused.
     pub(crate) backend: Result<Arc<Backend>, Reason>,
     /// The token it uses, by resource name.
@@ -64,7 +66,7 @@ pub(crate) fn judge(index: &Index<'_>, upstream: &Upstream) -> Judged {
             (Err(refused.with), None)
         }
     };
-    Judged { generation: upstream.metadata.generation, backend, secret, findings }
+    Judged { generation: upstream.metadata.generation, is_ai: upstream.spec.ai.is_some(), backend, secret, findings }
 }
 
 /// An Upstream that cannot be served.

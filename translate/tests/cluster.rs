@@ -8,8 +8,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use translate::{
-    ClusterSettings, ConfigChange, GatewayStatus, InfraObject, ListenerSetStatus, Object, ObjectKey, Proxies, Settings, Status, Translator,
-    Update,
+    ClusterSettings, ConfigChange, GatewayStatus, InfraObject, Kind, ListenerSetStatus, Object, ObjectKey, Proxies, Settings, Status,
+    Translator, Update,
 };
 
 fn read<T: DeserializeOwned>(value: Value) -> T {
@@ -35,9 +35,13 @@ fn listener_set() -> Object {
 
 /// The Gateway's Service, with what a load balancer gave it.
 fn service(ip: Option<&str>) -> Object {
+    service_named("gw-keyward", ip)
+}
+
+fn service_named(name: &str, ip: Option<&str>) -> Object {
     let ingress: Vec<Value> = ip.map(|ip| json!({ "ip": ip })).into_iter().collect();
     let status = json!({ "loadBalancer": { "ingress": ingress } });
-    let metadata = json!({ "namespace": "ns", "name": "gw-keyward" });
+    let metadata = json!({ "namespace": "ns", "name": name });
     Object::Service(read(json!({ "metadata": metadata, "spec": { "type": "LoadBalancer" }, "status": status })))
 }
 
@@ -57,15 +61,21 @@ fn said(objects: Vec<Object>) -> (GatewayStatus, Option<ListenerSetStatus>, Vec<
     acknowledge(&mut translator, &first);
     let second = translator.translate();
     let infra = first.infra.values().flatten().flat_map(translate::Infra::objects).collect();
+    let (gateway, set) = last_of(first.statuses.into_iter().chain(second.statuses));
+    (gateway.unwrap(), set, infra)
+}
+
+/// The last statuses of the Gateway and of the ListenerSet.
+fn last_of(statuses: impl IntoIterator<Item = (Kind, ObjectKey, Option<Status>)>) -> (Option<GatewayStatus>, Option<ListenerSetStatus>) {
     let (mut gateway, mut set) = (None, None);
-    for (_, _, status) in first.statuses.into_iter().chain(second.statuses) {
+    for (_, _, status) in statuses {
         match status {
             Some(Status::Gateway(status)) => gateway = Some(status),
             Some(Status::ListenerSet(status)) => set = Some(status),
             _ => {}
         }
     }
-    (gateway.unwrap(), set, infra)
+    (gateway, set)
 }
 
 fn condition<'c>(conditions: &'c [Condition], kind: &str) -> (&'c str, &'c str) {
@@ -156,4 +166,74 @@ fn a_listener_set_that_nobody_admits_says_so_and_listens_nowhere() {
         assert_eq!(condition(&set.conditions, kind), ("False", "NotAllowed"), "{kind}");
     }
     assert_eq!(service_spec(&infra)["ports"].as_array().unwrap().len(), 1);
+}
+
+/// The GatewayClass `own`.
+fn class(controller: &str) -> Object {
+    Object::GatewayClass(read(json!({ "metadata": { "name": "own", "generation": 1 }, "spec": { "controllerName": controller } })))
+}
+
+fn class_is_gone(translator: &mut Translator) {
+    translator.remove(Kind::GatewayClass, &ObjectKey::new("", "own"));
+}
+
+/// A Gateway of the class `own` and its ListenerSet, both programmed.
+fn of_own_class() -> Translator {
+    let mut translator = translator();
+    let more = json!({ "gatewayClassName": "own", "allowedListeners": { "namespaces": { "from": "Same" } } });
+    let objects = [class("keyward.dev/gateway-controller"), gateway(&more), listener_set(), service_named("gw-own", Some("192.0.2.1"))];
+    objects.into_iter().for_each(|object| translator.set(object));
+    let first = translator.translate();
+    acknowledge(&mut translator, &first);
+    let (gateway, set) = last_of(translator.translate().statuses);
+    assert_eq!(condition(&gateway.unwrap().conditions, "Programmed"), ("True", "Programmed"));
+    assert_eq!(condition(&set.unwrap().conditions, "Programmed"), ("True", "Programmed"));
+    translator
+}
+
+#[test]
+fn a_gateway_whose_class_goes_says_so_and_keeps_what_runs_for_it() {
+    let mut translator = of_own_class();
+    class_is_gone(&mut translator);
+    let update = translator.translate();
+    assert!(update.infra.is_empty(), "what runs is touched");
+    let (gateway, set) = last_of(update.statuses);
+    let (gateway, set) = (gateway.unwrap(), set.unwrap());
+    for conditions in [&gateway.conditions, &set.conditions] {
+        assert_eq!(conditions.len(), 2);
+        for kind in ["Accepted", "Programmed"] {
+            assert_eq!(condition(conditions, kind), ("Unknown", "Pending"));
+        }
+        assert!(conditions.iter().all(|one| one.message.contains("no GatewayClass own")), "{conditions:?}");
+    }
+    assert_eq!((gateway.conditions[0].observed_generation, set.conditions[0].observed_generation), (Some(1), Some(2)));
+    assert_eq!(addresses(&gateway), ["192.0.2.1"]);
+    assert!(gateway.listeners.is_empty() && set.listeners.is_empty());
+
+    translator.set(class("keyward.dev/gateway-controller"));
+    let (gateway, set) = last_of(translator.translate().statuses);
+    assert_eq!(condition(&gateway.unwrap().conditions, "Accepted"), ("True", "Accepted"));
+    assert_eq!(condition(&set.unwrap().conditions, "Accepted").0, "True");
+}
+
+#[test]
+fn a_gateway_whose_class_becomes_anothers_is_let_go() {
+    let mut translator = of_own_class();
+    class_is_gone(&mut translator);
+    translator.translate();
+    translator.set(class("example.com/other"));
+    let update = translator.translate();
+    let statuses: Vec<_> = update.statuses.iter().map(|(kind, _, status)| (*kind, status.is_some())).collect();
+    assert!(statuses.contains(&(Kind::Gateway, false)) && statuses.contains(&(Kind::ListenerSet, false)), "{statuses:?}");
+    assert!(update.infra.values().all(Option::is_none) && update.infra.len() == 1, "what runs is left behind");
+}
+
+#[test]
+fn a_gateway_of_a_class_that_never_was_is_not_spoken_of() {
+    let mut translator = translator();
+    translator.set(gateway(&json!({ "gatewayClassName": "own" })));
+    let update = translator.translate();
+    assert!(update.statuses.is_empty(), "{:?}", update.statuses);
+    let problems: Vec<&str> = update.problems.values().flatten().map(|problem| problem.reason.as_str()).collect();
+    assert_eq!(problems, ["UnknownGatewayClass"]);
 }

@@ -62,6 +62,25 @@ impl<'c> Channel<'c> {
         answer.context("no response came")??.context("the operator ended the stream")
     }
 
+    /// How the operator ends the stream; what it tells before that is passed over.
+    ///
+    /// # Errors
+    /// When the stream goes on.
+    pub fn end(&mut self, within: Duration) -> Result<Status> {
+        let (cluster, answers) = (self.cluster, &mut self.answers);
+        let ended = async {
+            loop {
+                match answers.message().await {
+                    Ok(Some(_)) => {}
+                    Ok(None) => return None,
+                    Err(status) => return Some(status),
+                }
+            }
+        };
+        let ended = cluster.block_on(async { tokio::time::timeout(within, ended).await });
+        ended.context("the stream goes on")?.context("the stream ended without a word")
+    }
+
     /// Accepts a response.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ impl Kind {
     pub const GATEWAY: Self = Self("gateway.networking.k8s.io", "v1", "Gateway", "gateways");
     pub const GATEWAY_CLASS: Self = Self("gateway.networking.k8s.io", "v1", "GatewayClass", "gatewayclasses");
     pub const GRPC_ROUTE: Self = Self("gateway.networking.k8s.io", "v1", "GRPCRoute", "grpcroutes");
+    pub const HORIZONTAL_POD_AUTOSCALER: Self = Self("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers");
     pub const HTTP_ROUTE: Self = Self("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes");
     pub const LEASE: Self = Self("coordination.k8s.io", "v1", "Lease", "leases");
     pub const LISTENER_SET: Self = Self("gateway.networking.k8s.io", "v1", "ListenerSet", "listenersets");

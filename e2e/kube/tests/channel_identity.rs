@@ -26,10 +26,28 @@ fn two_gateways(namespace: &Namespace<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Everything that a token of this account gets.
-fn configuration(namespace: &Namespace<'_>, account: &str) -> Result<BTreeMap<String, String>> {
-    let token = namespace.cluster().token(namespace, account, AUDIENCE, None)?;
-    let mut channel = Channel::open(namespace, account, Some(&token))??;
+/// A pod that nobody runs: enough for a token to be bound to.
+fn idle_pod(namespace: &Namespace<'_>, name: &str, account: &str) -> Result<()> {
+    let manifest = format!(
+        "apiVersion: v1
+kind: Pod
+metadata: {{name: {name}}}
+spec: {{serviceAccountName: {account}, schedulerName: nobody, automountServiceAccountToken: false, containers: [{{name: idle, image: idle}}]}}
+"
+    );
+    namespace.apply(&manifest).map(drop)
+}
+
+/// The token of a Gateway's proxy.
+fn proxys_token(namespace: &Namespace<'_>, gateway: &str, audience: &str) -> Result<String> {
+    let pod = namespace.proxies(gateway, 1)?.remove(0).name;
+    namespace.cluster().token(namespace, &format!("{gateway}-keyward"), audience, Some(&pod))
+}
+
+/// Everything that the proxy of a Gateway gets.
+fn configuration(namespace: &Namespace<'_>, gateway: &str) -> Result<BTreeMap<String, String>> {
+    let token = proxys_token(namespace, gateway, AUDIENCE)?;
+    let mut channel = Channel::open(namespace, &format!("{gateway}-keyward"), Some(&token))??;
     let answer = channel.response()?;
     channel.ack(&answer)?;
     Ok(resources(&answer))
@@ -56,7 +74,7 @@ fn a_proxy_gets_the_configuration_of_its_own_gateway_and_nothing_else() -> Resul
     two_gateways(&namespace)?;
     for (own, other) in [("alpha", "beta"), ("beta", "alpha")] {
         let found = wait_until("the configuration is whole", SOON, || {
-            let found = configuration(&namespace, &format!("{own}-keyward"))?;
+            let found = configuration(&namespace, own)?;
             ensure!(found.values().any(|text| text.contains(&format!("sk-of-{own}"))), "{:?}", found.keys());
             Ok(found)
         })?;
@@ -75,29 +93,40 @@ fn no_other_token_gets_anything() -> Result<()> {
     two_gateways(&namespace)?;
     assert_unauthenticated("no token", &namespace, None)?;
     assert_unauthenticated("no token at all", &namespace, Some("nonsense"))?;
-    let elsewhere = cluster.token(&namespace, "alpha-keyward", "https://example.com", None)?;
+    let elsewhere = proxys_token(&namespace, "alpha", "https://example.com")?;
     assert_unauthenticated("a token of another audience", &namespace, Some(&elsewhere))?;
-    let good = cluster.token(&namespace, "alpha-keyward", AUDIENCE, None)?;
+    let unbound = cluster.token(&namespace, "alpha-keyward", AUDIENCE, None)?;
+    assert_unauthenticated("a token that is bound to no pod", &namespace, Some(&unbound))?;
+    let good = proxys_token(&namespace, "alpha", AUDIENCE)?;
     let (signed, _) = good.rsplit_once('.').context("not a token")?;
     assert_unauthenticated("a token with another signature", &namespace, Some(&format!("{signed}.AAAA")))?;
     match is_ours() {
         true => assert_unauthenticated("an expired token", &namespace, Some(&expired(&good)?))?,
         false => eprintln!("an expired token cannot be had from a cluster whose signing key is elsewhere"),
     }
-    let stranger = cluster.token(&namespace, "default", AUDIENCE, None)?;
+    idle_pod(&namespace, "stranger", "default")?;
+    let stranger = cluster.token(&namespace, "default", AUDIENCE, Some("stranger"))?;
     let status = refusal(&namespace, Some(&stranger)).context("an account that is no Gateway's")?;
     assert_eq!(status.code(), Code::PermissionDenied, "{status}");
+    idle_pod(&namespace, "no-proxy", "alpha-keyward")?;
+    let no_proxy = cluster.token(&namespace, "alpha-keyward", AUDIENCE, Some("no-proxy"))?;
+    let status = refusal(&namespace, Some(&no_proxy)).context("a pod that is no proxy")?;
+    assert_eq!(status.code(), Code::Unavailable, "{status}");
     Ok(())
 }
 
 #[test]
-fn a_token_ends_with_the_pod_that_it_was_made_for() -> Result<()> {
+fn a_stream_and_its_token_end_with_the_pod_that_they_are_of() -> Result<()> {
     let cluster = Cluster::shared()?;
     let namespace = Namespace::create(&cluster, "bound")?;
     two_gateways(&namespace)?;
     let pod = namespace.proxies("alpha", 1)?.remove(0).name;
     let token = cluster.token(&namespace, "alpha-keyward", AUDIENCE, Some(&pod))?;
-    Channel::open(&namespace, "alpha-keyward", Some(&token))??;
+    let mut channel = Channel::open(&namespace, "alpha-keyward", Some(&token))??;
+    let answer = channel.response()?;
+    channel.ack(&answer)?;
     cluster.kubectl(&["delete", "pod", "-n", namespace.name(), &pod, "--grace-period=1"], None)?;
+    let status = channel.end(SOON)?;
+    ensure!(status.code() == Code::Unauthenticated && status.message().contains("pod is gone"), "{status}");
     wait_until("the token is refused", SOON, || assert_unauthenticated("a token of a deleted pod", &namespace, Some(&token)))
 }

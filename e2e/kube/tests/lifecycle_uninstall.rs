@@ -1,11 +1,11 @@
-//! Keyward is uninstalled as docs/install.md says, with objects that its webhook judges still there: nothing hangs. Then it is installed
-//! again.
+//! Keyward is uninstalled as docs/install.md says, with a Gateway and objects that its webhook judges still there: nothing hangs. Then it is
+//! installed again.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use keyward_e2e_kube::manifests::upstream;
+use keyward_e2e_kube::manifests::{gateway_with, upstream};
 use keyward_e2e_kube::{Cluster, Kind, Namespace, Operator, POD, SYSTEM, Webhook, is_ours, wait_until};
 
 const WITHIN: Duration = Duration::from_secs(120);
@@ -48,7 +48,9 @@ fn uninstalling_never_hangs_and_leaves_nothing_that_refuses() -> Result<()> {
     Operator(&cluster).settled()?;
     Webhook(&cluster).settled()?;
     let namespace = Namespace::create(&cluster, "uninstall")?;
-    namespace.apply(&upstream("openai", "{inline: sk-uninstall}", ""))?;
+    let gateway = gateway_with("gw", "[{name: http, protocol: HTTP, port: 8080}]", None);
+    namespace.apply(&[gateway, upstream("openai", "{inline: sk-uninstall}", "")].concat())?;
+    namespace.address("gw")?;
     cluster.kubectl(&["label", "namespace", namespace.name(), "credentials.keyward.dev/enforce=protected"], None)?;
     let _installed = Installed(&cluster);
     let start = Instant::now();

@@ -11,6 +11,8 @@ mod canary;
 mod channel_identity;
 mod channel_nack;
 mod lifecycle_api_server;
+mod lifecycle_autoscaling;
+mod lifecycle_class;
 mod lifecycle_crds;
 mod lifecycle_gateway;
 mod lifecycle_leader;

@@ -1,9 +1,11 @@
 //! What the statuses of Upstreams say, to users of Gateway API and to users of Gloo.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use keyward_e2e::{Request, send};
-use keyward_e2e_kube::manifests::{gateway, route, secret, upstream};
-use keyward_e2e_kube::{Cluster, Kind, Namespace, Provider, SOON, SYSTEM, condition, is_current, says, wait_until};
+use keyward_e2e_kube::manifests::{gateway, gateway_with, route, secret, upstream};
+use keyward_e2e_kube::{Cluster, Kind, Namespace, Provider, SOON, SYSTEM, condition, holds_for, is_current, says, wait_until};
 use serde_json::Value;
 
 const KEY: &str = "sk-late-secret";
@@ -56,24 +58,41 @@ fn a_missing_secret_is_seen_on_the_upstream_and_the_route_and_as_an_event_until_
 }
 
 #[test]
-fn a_bad_secret_and_an_upstream_that_is_not_served_say_why() -> Result<()> {
+fn a_bad_secret_says_why() -> Result<()> {
     let cluster = Cluster::shared()?;
     let namespace = Namespace::create(&cluster, "bad")?;
+    namespace.apply(&[upstream("empty", "{secretRef: {name: empty}}", ""), secret("empty", " ")].concat())?;
+    wait_until("it says so", SOON, || {
+        let empty = namespace.get(Kind::UPSTREAM, "empty")?;
+        says(&empty["status"], "ResolvedRefs", "False", "InvalidSecret")?;
+        ensure!(is_current(&empty, condition(&empty["status"], "ResolvedRefs")?), "{:#}", empty["status"]);
+        ensure!(state(&empty) == "Warning", "{:#}", empty["status"]);
+        Ok(())
+    })
+}
+
+#[test]
+fn an_upstream_of_another_type_is_gloos_and_only_a_route_to_it_says_that_it_is_not_served() -> Result<()> {
+    let cluster = Cluster::shared()?;
+    let namespace = Namespace::create(&cluster, "static")?;
     let not_ai = "apiVersion: gloo.solo.io/v1
 kind: Upstream
 metadata: {name: not-ai}
 spec: {static: {hosts: [{addr: example.com, port: 80}]}}
 ---
 ";
-    namespace.apply(&[upstream("empty", "{secretRef: {name: empty}}", ""), secret("empty", " "), not_ai.to_owned()].concat())?;
-    wait_until("both say it", SOON, || {
-        let empty = namespace.get(Kind::UPSTREAM, "empty")?;
-        says(&empty["status"], "ResolvedRefs", "False", "InvalidSecret")?;
-        ensure!(is_current(&empty, condition(&empty["status"], "ResolvedRefs")?), "{:#}", empty["status"]);
-        ensure!(state(&empty) == "Warning", "{:#}", empty["status"]);
-        let not_ai = namespace.get(Kind::UPSTREAM, "not-ai")?;
-        says(&not_ai["status"], "Accepted", "False", "UnsupportedUpstreamType")?;
-        ensure!(state(&not_ai) == "Rejected", "{:#}", not_ai["status"]);
+    let gateway = gateway_with("gw", "[{name: http, protocol: HTTP, port: 8080}]", None);
+    namespace.apply(&[gateway, not_ai.to_owned(), route("to-it", "gw", "not-ai")].concat())?;
+    wait_until("the route says it", SOON, || {
+        let route = namespace.get(Kind::HTTP_ROUTE, "to-it")?;
+        says(parent(&route), "Accepted", "True", "Accepted")?;
+        says(parent(&route), "ResolvedRefs", "False", "UnsupportedUpstreamType")
+    })?;
+    holds_for("nothing is said of the Upstream", Duration::from_secs(3), || {
+        let found = namespace.get(Kind::UPSTREAM, "not-ai")?;
+        ensure!(found["status"].get("conditions").is_none() && state(&found).is_null(), "{:#}", found["status"]);
+        let events = namespace.events_about("not-ai")?;
+        ensure!(events.is_empty(), "{events:?}");
         Ok(())
     })
 }

@@ -86,10 +86,15 @@ fn top(live: &Value, ours: &Value, now: Timestamp) -> Value {
     Value::Object(merged)
 }
 
-/// A map by reporter, in which only our entry is ours.
+/// A map by reporter, in which only our entry is ours; null: we report nothing.
 fn entries(live: Option<&Value>, ours: &Value) -> Value {
     let mut merged = live.and_then(Value::as_object).cloned().unwrap_or_default();
-    merged.extend(ours.as_object().cloned().unwrap_or_default());
+    for (reporter, report) in ours.as_object().into_iter().flatten() {
+        match report {
+            Value::Null => drop(merged.remove(reporter)),
+            report => drop(merged.insert(reporter.clone(), report.clone())),
+        }
+    }
     Value::Object(merged)
 }
 
@@ -204,6 +209,17 @@ mod tests {
         let merged = merge(Shape::Conditions, &live, &ours, US, now()).unwrap().status;
         let types: Vec<&str> = merged["conditions"].as_array().unwrap().iter().filter_map(|one| one["type"].as_str()).collect();
         assert_eq!(types, ["Foreign", "Accepted"]);
+    }
+
+    #[test]
+    fn takes_back_its_report_and_its_conditions_and_then_says_nothing() {
+        let time = "2020-01-01T00:00:00Z";
+        let others = json!({ "state": "Accepted" });
+        let live = json!({ "conditions": [condition("Accepted", "True", 1, time)], "statuses": { "us": { "state": "Accepted" }, "gloo": others } });
+        let ours = json!({ "conditions": [], "statuses": { "us": null } });
+        let merged = merge(Shape::Conditions, &live, &ours, US, now()).unwrap().status;
+        assert_eq!(merged, json!({ "conditions": [], "statuses": { "gloo": others } }));
+        assert!(merge(Shape::Conditions, &merged, &ours, US, now()).is_none());
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub(super) type Requests = BoxStream<'static, Result<DeltaDiscoveryRequest, Stat
 pub(super) struct ProxyStream {
     gateway: ObjectKey,
     pod: String,
+    pod_gone: CancellationToken,
     published: std::sync::Weak<Published>,
     revisions: tokio::sync::watch::Receiver<u64>,
     acks: mpsc::Sender<Ack>,
@@ -60,11 +61,17 @@ enum End {
 }
 
 impl ProxyStream {
-    /// It holds the configuration only weakly: a Gateway that is gone ends its streams.
-    pub(super) fn new(gateway: ObjectKey, pod: String, published: Arc<Published>, service: &ConfigService) -> Self {
+    /// Of a pod, with what is cancelled when that is gone. It holds the configuration only weakly: a Gateway that is gone ends its streams.
+    pub(super) fn new(
+        gateway: ObjectKey,
+        (pod, pod_gone): (String, CancellationToken),
+        published: Arc<Published>,
+        service: &ConfigService,
+    ) -> Self {
         Self {
             gateway,
             pod,
+            pod_gone,
             revisions: published.follow(),
             published: Arc::downgrade(&published),
             acks: service.acks.clone(),
@@ -122,11 +129,12 @@ impl ProxyStream {
 
     /// The next thing that happens; gives what there is to tell then.
     async fn turn(&mut self, requests: &mut Requests, expired: &mut Pin<Box<Sleep>>) -> Result<Option<Batch>, End> {
-        let stop = self.stop.clone();
+        let (stop, pod_gone) = (self.stop.clone(), self.pod_gone.clone());
         let told = tokio::select! {
             request = requests.next() => self.hear(request.ok_or(End::Left)?).await,
             changed = self.revisions.changed() => changed.map_err(|_| Status::not_found("the Gateway is gone")).and_then(|()| self.news()),
             () = expired => Err(Status::unauthenticated("the token has expired: connect again")),
+            () = pod_gone.cancelled() => Err(Status::unauthenticated("the pod is gone, and its token with it")),
             () = stop.cancelled() => Err(Status::unavailable("this replica stops: connect again")),
         };
         told.map_err(End::Told)

@@ -33,20 +33,20 @@ fn name(value: &Value) -> Option<&str> {
     value.get("name")?.as_str()
 }
 
-/// Whether `patched` is still a pod template, and one that is allowed no more than `base`. serde's words stay out of the message: they may
-/// quote a value.
-pub(super) fn check(base: &Value, patched: &Value, selector: &BTreeMap<String, String>) -> Result<(), String> {
+/// Whether `patched` is still a pod template, and one that is allowed no more than `base`. `found_by` are the labels by which everybody finds the
+/// proxies. serde's words stay out of the message: they may quote a value.
+pub(super) fn check(base: &Value, patched: &Value, found_by: &BTreeMap<String, String>) -> Result<(), String> {
     let template = PodTemplateSpec::deserialize(patched).ok();
     let Some(spec) = template.and_then(|template| template.spec) else {
         return Err("podTemplate does not leave a valid pod template: give its fields the types that a pod has".to_owned());
     };
-    let selected = selector.iter().all(|(name, value)| patched["metadata"]["labels"][name] == json!(value));
+    let found = found_by.iter().all(|(name, value)| patched["metadata"]["labels"][name] == json!(value));
     let account = |template: &Value| template["spec"]["serviceAccountName"].clone();
     let host = [spec.host_network, spec.host_pid, spec.host_ipc].contains(&Some(true));
     let containers = spec.containers.iter().chain(spec.init_containers.iter().flatten());
     let privileged = |container: &Container| container.security_context.as_ref().is_some_and(|context| context.privileged == Some(true));
     let refused = [
-        (!selected, "labels by which the proxies are found"),
+        (!found, "labels by which the proxies are found"),
         (account(base) != account(patched), "serviceAccountName"),
         (host, "hostNetwork, hostPID or hostIPC"),
         (containers.into_iter().any(privileged), "privileged containers"),
@@ -65,11 +65,11 @@ mod tests {
     fn a_patch_gives_the_proxies_no_more_than_they_have() {
         let base =
             json!({ "metadata": { "labels": { "a": "b" } }, "spec": { "serviceAccountName": "own", "containers": [{ "name": "proxy" }] } });
-        let selector = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
+        let found_by = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
         let checked = |patch: Value| {
             let mut patched = base.clone();
             merge(&mut patched, &patch);
-            check(&base, &patched, &selector)
+            check(&base, &patched, &found_by)
         };
         assert!(checked(json!({ "spec": { "nodeSelector": { "x": "y" } } })).is_ok());
         for patch in [

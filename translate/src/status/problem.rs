@@ -4,6 +4,7 @@ use super::Standing;
 use crate::finding::{About, Aspect, Finding, Findings, Problem};
 use crate::gateway::{Gateway, Listener, Set};
 use crate::route::{CompiledRoute, Validity};
+use crate::upstream::Judged;
 
 fn problem(about: About<'_>, finding: &Finding) -> Problem {
     finding.problem(about, finding.aspect.condition())
@@ -11,6 +12,12 @@ fn problem(about: About<'_>, finding: &Finding) -> Problem {
 
 pub(crate) fn of(about: About<'_>, findings: &Findings) -> Vec<Problem> {
     findings.iter().map(|finding| problem(about, finding)).collect()
+}
+
+/// Of one that is Gloo's, nothing but that credentials stand in it.
+pub(crate) fn of_upstream(about: About<'_>, upstream: &Judged) -> Vec<Problem> {
+    let said = upstream.findings.iter().filter(|finding| upstream.is_ai || finding.aspect == Aspect::InlineCredentials);
+    said.map(|finding| problem(about, finding)).collect()
 }
 
 pub(crate) fn of_gateway(about: About<'_>, gateway: &Gateway) -> Vec<Problem> {
