@@ -34,13 +34,17 @@ pub(crate) fn parse(text: &str) -> Result<Option<Value>, Mistake> {
     if blank {
         return Ok(None);
     }
-    // YAML 1.2's booleans: with 1.1's, a Namespace could not be called "n".
-    let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
-    serde_saphyr::from_str_with_options::<Value>(text, options).map(Some).map_err(|error| {
+    serde_saphyr::from_str_with_options::<Value>(text, options()).map(Some).map_err(|error| {
         let place = error.location().map(|at| format!(" at line {} of the document, column {}", at.line(), at.column()));
         let message = format!("not valid YAML{}: check indentation, brackets and quotes there", place.unwrap_or_default());
         mistake("", &message)
     })
+}
+
+/// How YAML is read here.
+pub(crate) fn options() -> serde_saphyr::Options {
+    // YAML 1.2's booleans: with 1.1's, a Namespace could not be called "n".
+    serde_saphyr::options! { strict_booleans: true, with_snippet: false }
 }
 
 /// The objects of a document, each checked against its type.

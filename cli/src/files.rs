@@ -17,6 +17,13 @@ pub(crate) struct Place {
     pub(crate) document: usize,
 }
 
+/// A document of a file, unread. It may hold a credential: it is never printed.
+pub(crate) struct Part {
+    /// The line of the file where it starts, which is that of its `---` if it has one; counted from 1.
+    pub(crate) line: usize,
+    pub(crate) text: String,
+}
+
 /// Everything that the files say.
 #[derive(Default)]
 pub(crate) struct Manifests {
@@ -92,8 +99,8 @@ impl Files {
         };
         let mut found = Vec::new();
         let mut broken = false;
-        for (nth, text) in documents(&text).into_iter().enumerate() {
-            match document::parse(&text) {
+        for (nth, part) in documents(&text).into_iter().enumerate() {
+            match document::parse(&part.text) {
                 Ok(None) => {}
                 Ok(Some(value)) => found.extend(document::objects(value).into_iter().map(|object| (place(nth + 1), object))),
                 Err(mistake) => {
@@ -164,17 +171,19 @@ fn listed(directory: &Path) -> Vec<PathBuf> {
 }
 
 /// Cuts at lines that start a new YAML document.
-pub(crate) fn documents(text: &str) -> Vec<String> {
-    let mut documents = vec![String::new()];
-    for line in text.lines() {
+pub(crate) fn documents(text: &str) -> Vec<Part> {
+    let mut documents = vec![Part { line: 1, text: String::new() }];
+    for (nth, line) in text.lines().enumerate() {
         let current = documents.len() - 1;
         match line.strip_prefix("---") {
-            Some(rest) if rest.is_empty() || rest.starts_with(char::is_whitespace) => documents.push(format!("{rest}\n")),
-            _ => documents[current] += &format!("{line}\n"),
+            Some(rest) if rest.is_empty() || rest.starts_with(char::is_whitespace) => {
+                documents.push(Part { line: nth + 1, text: format!("{rest}\n") });
+            }
+            _ => documents[current].text += &format!("{line}\n"),
         }
     }
     // What stands before a leading '---' is a document only if it holds something.
-    if documents.len() > 1 && documents[0].lines().all(|line| line.trim().is_empty() || line.starts_with('#')) {
+    if documents.len() > 1 && documents[0].text.lines().all(|line| line.trim().is_empty() || line.starts_with('#')) {
         documents.remove(0);
     }
     documents
@@ -186,9 +195,11 @@ mod tests {
 
     #[test]
     fn cuts_documents_and_counts_them_from_the_first_that_holds_something() {
-        assert_eq!(documents("# c\n---\na: 1\n--- # x\nb: 2\n").len(), 2);
-        assert_eq!(documents("a: 1\n---\n"), ["a: 1\n", "\n"]);
-        assert_eq!(documents("a: |\n  ---\n").len(), 1);
+        let cut = |text: &str| documents(text).into_iter().map(|part| (part.line, part.text)).collect::<Vec<_>>();
+        let part = |line: usize, text: &str| (line, text.to_owned());
+        assert_eq!(cut("# c\n---\na: 1\n--- # x\nb: 2\n"), [part(2, "\na: 1\n"), part(4, " # x\nb: 2\n")]);
+        assert_eq!(cut("a: 1\r\n---\r\n"), [part(1, "a: 1\n"), part(2, "\n")]);
+        assert_eq!(cut("a: |\n  ---\n").len(), 1);
     }
 
     #[test]

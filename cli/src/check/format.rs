@@ -34,9 +34,8 @@ fn lines(findings: &Findings) -> String {
     let unread =
         findings.unread.iter().map(|(place, mistake)| format!("{} document {}: {}\n", place.file, place.document, mistake.message));
     let violations = findings.violations.iter().map(|finding| {
-        let Finding { place, kind, name, violation } = finding;
-        let (file, document) = (&place.file, place.document);
-        format!("{file} document {document}: {kind} {name}: {}: {}\n", violation.field, violation.reason.words())
+        let Finding { place, line, kind, name, violation } = finding;
+        format!("{}:{line}: {kind} {name}: {}: {}\n", place.file, violation.field, violation.reason.words())
     });
     unread.chain(violations).collect()
 }
@@ -46,6 +45,7 @@ fn json(findings: &Findings) -> Value {
         json!({
             "file": finding.place.file,
             "document": finding.place.document,
+            "line": finding.line,
             "kind": finding.kind,
             "name": finding.name,
             "field": finding.violation.field.to_string(),
@@ -67,14 +67,14 @@ fn json(findings: &Findings) -> Value {
 fn sarif(findings: &Findings) -> Value {
     let rules = Reason::ALL.map(|reason| json!({ "id": reason.as_str(), "shortDescription": { "text": reason.words() } }));
     let result = |finding: &Finding| {
-        let Finding { place, kind, name, violation } = finding;
+        let Finding { place, line, kind, name, violation } = finding;
         let text = format!("{kind} {name}: {}: {}", violation.field, violation.reason.words());
         json!({
             "ruleId": violation.reason.as_str(),
             "level": "error",
             "message": { "text": text },
             "locations": [{
-                "physicalLocation": { "artifactLocation": { "uri": place.file } },
+                "physicalLocation": { "artifactLocation": { "uri": place.file }, "region": { "startLine": line } },
                 "logicalLocations": [{ "fullyQualifiedName": violation.field.to_string() }],
             }],
         })

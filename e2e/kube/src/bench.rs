@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::{Cluster, Kind, Operator};
+use crate::{Cluster, Deployed, Kind, Operator};
 use figure::Figure;
 use lab::Lab;
 

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! Cluster ─► Namespace (gone when dropped) ─► manifests, Provider ─► gateway's address ─► requests, Traffic
-//!    ├─ Operator, Webhook (replicas, logs, metrics), Channel (a proxy's side of the config channel), Part (a process of the cluster)
+//!    ├─ Operator, Webhook (Deployed: replicas, logs, metrics), Channel (a proxy's side of the config channel), Part (a process)
 //!    └─ Attempt (a write that is not kept) ─► Answer, Reviews (many of them, under which nothing may fail), AuditLog
 //! ```
 
@@ -14,6 +14,7 @@ pub mod bench;
 mod channel;
 mod cluster;
 mod condition;
+mod deployed;
 mod dns;
 mod kind;
 pub mod manifests;
@@ -25,6 +26,7 @@ mod part;
 mod port_forward;
 mod provider;
 mod reviews;
+mod served;
 mod token;
 mod traffic;
 mod wait;
@@ -36,16 +38,18 @@ pub use backend::{Speaks, udp_echo};
 pub use channel::{Channel, resources};
 pub use cluster::{Cluster, RunningPod, Said};
 pub use condition::{condition, is_current, says};
+pub use deployed::{Deployed, SYSTEM};
 pub use dns::HostName;
 pub use kind::Kind;
 pub use metrics::Page;
 pub use namespace::{Namespace, PORT};
-pub use operator::{Operator, SYSTEM};
+pub use operator::Operator;
 pub use own_webhook::OwnWebhook;
 pub use part::{Paused, api_server, is_ours, process_of_pod};
 pub use port_forward::PortForward;
 pub use provider::Provider;
 pub use reviews::Reviews;
+pub use served::{is_served, served_chat};
 pub use token::{AUDIENCE, expired};
 pub use traffic::Traffic;
 pub use wait::{holds_for, wait_until};

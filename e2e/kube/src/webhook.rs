@@ -1,80 +1,29 @@
-//! The webhook as it was installed: its replicas, what they log and count; without it for a while, in the whole cluster or in some
-//! namespaces.
-
-use std::time::Duration;
+//! The webhook as it was installed; without it for a while, in the whole cluster or in some namespaces.
 
 use anyhow::{Result, ensure};
 use serde_json::json;
 
-use crate::cluster::RunningPod;
-use crate::{Cluster, Kind, Page, SYSTEM, wait_until};
+use crate::deployed::READY;
+use crate::{Cluster, Deployed, Kind, SYSTEM, wait_until};
 
-const DEPLOYMENT: &str = "deployment/keyward-webhook";
-/// The ValidatingWebhookConfiguration, and the Secret's name without its end.
+/// The Deployment, the ValidatingWebhookConfiguration, and the Secret's name without its end.
 pub(crate) const NAME: &str = "keyward-webhook";
 pub(crate) const LABELS: &str = "app.kubernetes.io/name=keyward-webhook";
-const HTTP: u16 = 8080;
-const READY: Duration = Duration::from_secs(90);
 
 /// The webhook.
 #[derive(Clone, Copy)]
 pub struct Webhook<'c>(pub &'c Cluster);
 
+impl Deployed for Webhook<'_> {
+    const NAME: &'static str = NAME;
+    const LABELS: &'static str = LABELS;
+
+    fn cluster(&self) -> &Cluster {
+        self.0
+    }
+}
+
 impl<'c> Webhook<'c> {
-    /// Its replicas that run.
-    ///
-    /// # Errors
-    /// When the API server does not answer.
-    pub fn replicas(self) -> Result<Vec<RunningPod>> {
-        self.0.running_pods(SYSTEM, LABELS)
-    }
-
-    /// Waits until both replicas are ready and no other runs.
-    ///
-    /// # Errors
-    /// When they do not become ready.
-    pub fn settled(self) -> Result<Vec<RunningPod>> {
-        wait_until("two replicas of the webhook are ready", READY, || {
-            let replicas = self.replicas()?;
-            ensure!(replicas.len() == 2 && replicas.iter().all(|pod| pod.ready), "{replicas:?}");
-            Ok(replicas)
-        })
-    }
-
-    /// The metrics of a replica.
-    ///
-    /// # Errors
-    /// When it does not answer.
-    pub fn metrics(self, replica: &RunningPod) -> Result<Page> {
-        Page::read(replica.address, HTTP)
-    }
-
-    /// The sum of a metric over all replicas.
-    ///
-    /// # Errors
-    /// When one does not answer.
-    pub fn sum(self, metric: &str) -> Result<f64> {
-        self.replicas()?.iter().map(|replica| anyhow::Ok(self.metrics(replica)?.sum(metric))).sum()
-    }
-
-    /// What all pods have logged.
-    ///
-    /// # Errors
-    /// When `kubectl logs` fails.
-    pub fn logs(self) -> Result<String> {
-        self.0.kubectl(&["logs", "-n", SYSTEM, "-l", LABELS, "--tail=-1", "--prefix"], None)
-    }
-
-    /// Starts all replicas anew, one after the other, and waits until that is through.
-    ///
-    /// # Errors
-    /// When it is not, for long.
-    pub fn restart(self) -> Result<()> {
-        self.0.kubectl(&["rollout", "restart", "-n", SYSTEM, DEPLOYMENT], None)?;
-        self.0.kubectl(&["rollout", "status", "-n", SYSTEM, DEPLOYMENT, "--timeout=120s"], None)?;
-        self.settled().map(drop)
-    }
-
     /// Takes it away until the result is dropped: no pod of it runs any more.
     ///
     /// # Errors
@@ -91,7 +40,7 @@ impl<'c> Webhook<'c> {
     }
 
     fn scale(self, replicas: u8) -> Result<()> {
-        self.0.kubectl(&["scale", "-n", SYSTEM, DEPLOYMENT, &format!("--replicas={replicas}")], None).map(drop)
+        self.0.kubectl(&["scale", "-n", SYSTEM, "deployment", NAME, &format!("--replicas={replicas}")], None).map(drop)
     }
 }
 

@@ -2,7 +2,7 @@
 //! counted and noted.
 
 use anyhow::{Result, ensure};
-use keyward_e2e_kube::{Attempt, AuditLog, Cluster, Kind, Namespace, SOON, Webhook, wait_until};
+use keyward_e2e_kube::{Attempt, AuditLog, Cluster, Deployed, Kind, Namespace, SOON, Webhook, wait_until};
 use serde_json::{Value, json};
 
 use crate::canary::{CANARY, Heard};

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use keyward_e2e_kube::manifests::{route, secret, upstream};
-use keyward_e2e_kube::{Attempt, Cluster, Kind, Namespace, SOON, Webhook, wait_until};
+use keyward_e2e_kube::{Attempt, Cluster, Deployed, Kind, Namespace, SOON, Webhook, wait_until};
 use serde_json::{Value, json};
 
 const FINALIZER: &str = "e2e.keyward.dev/kept";

@@ -3,7 +3,7 @@
 
 use anyhow::{Result, ensure};
 use keyward_e2e_kube::manifests::upstream;
-use keyward_e2e_kube::{AuditLog, Cluster, Kind, Namespace, SOON, SYSTEM, Webhook, wait_until};
+use keyward_e2e_kube::{AuditLog, Cluster, Deployed, Kind, Namespace, SOON, SYSTEM, Webhook, wait_until};
 use serde_json::Value;
 
 const FIELD: &str = "spec.ai.openai.authToken.inline";

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use anyhow::{Context, Result, bail, ensure};
 use keyward_e2e::{Request, Response, send};
 use keyward_e2e_kube::manifests::{gateway, route, secret, upstream};
-use keyward_e2e_kube::{Cluster, Kind, Namespace, Operator, Page, PortForward, Provider, SOON, wait_until};
+use keyward_e2e_kube::{Cluster, Deployed, Kind, Namespace, Operator, Page, PortForward, Provider, SOON, wait_until};
 use serde_json::Value;
 
 /// In manifests and Secrets.

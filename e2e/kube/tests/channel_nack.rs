@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use keyward_e2e_kube::manifests::{gateway_with, parameters};
-use keyward_e2e_kube::{AUDIENCE, Channel, Cluster, Kind, Namespace, Operator, SOON, holds_for, resources, says, wait_until};
+use keyward_e2e_kube::{AUDIENCE, Channel, Cluster, Deployed, Kind, Namespace, Operator, SOON, holds_for, resources, says, wait_until};
 
 const LISTENERS: &str = "[{name: http, protocol: HTTP, port: 8080}]";
 

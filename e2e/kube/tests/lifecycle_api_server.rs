@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use keyward_e2e::{Request, send};
-use keyward_e2e_kube::manifests::{gateway, route, upstream};
-use keyward_e2e_kube::{Cluster, Namespace, Operator, Paused, Provider, SOON, Traffic, api_server, is_ours, wait_until};
+use anyhow::Result;
+use keyward_e2e::Request;
+use keyward_e2e_kube::manifests::route;
+use keyward_e2e_kube::{Cluster, Deployed, Operator, Paused, SOON, Traffic, api_server, is_ours, is_served, served_chat, wait_until};
 
 const AWAY: Duration = Duration::from_secs(15);
 
@@ -18,17 +18,7 @@ fn proxies_serve_while_the_api_server_is_away_and_changes_arrive_afterwards() ->
     let cluster = Cluster::alone()?;
     let operator = Operator(&cluster);
     operator.settled()?;
-    let namespace = Namespace::create(&cluster, "away")?;
-    let provider = Provider::start(&namespace, &["sk-away"])?;
-    let chat = upstream("chat", "{inline: sk-away}", &provider.custom_host());
-    namespace.apply(&[gateway("gw"), chat, route("chat", "gw", "chat")].concat())?;
-    let address = namespace.address("gw")?;
-    let is_served = |name: &str| {
-        let answer = send(address, &Request::chat(&format!("/{name}")))?;
-        ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
-        Ok(())
-    };
-    wait_until("the route is served", SOON, || is_served("chat"))?;
+    let (namespace, address) = served_chat(&cluster, "away")?;
     let crashes = operator.crashes()?;
 
     let traffic = Traffic::start(address, &Request::chat("/chat"))?;
@@ -38,13 +28,9 @@ fn proxies_serve_while_the_api_server_is_away_and_changes_arrive_afterwards() ->
     assert!(traffic.answered() > before + 100, "requests stopped with the API server");
     drop(away);
     wait_until("the API server takes a change", 2 * SOON, || namespace.apply(&route("later", "gw", "chat")).map(drop))?;
-    wait_until("the change arrives", SOON, || is_served("later"))?;
+    is_served(address, "later")?;
     traffic.stop()?;
     operator.settled()?;
     assert_eq!(operator.crashes()?, crashes, "the operator did not live through it");
-    wait_until("one replica leads", SOON, || {
-        let leaders = operator.sum("keyward_operator_leader")?;
-        ensure!(leaders == 1.0, "{leaders} replicas do");
-        Ok(())
-    })
+    operator.one_leads()
 }

@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use keyward_e2e::{Request, send};
 use keyward_e2e_kube::manifests::{gateway, route, upstream};
-use keyward_e2e_kube::{Cluster, Namespace, Operator, POD, Provider, SOON, wait_until};
+use keyward_e2e_kube::{Cluster, Deployed, Namespace, Operator, POD, Provider, SOON, is_served, wait_until};
 
 fn install(cluster: &Cluster) -> Result<()> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/crd");
@@ -47,9 +46,5 @@ fn says_which_crd_is_missing_waits_for_it_and_serves_once_it_is_there() -> Resul
         namespace.apply(&[gateway("gw"), chat.clone(), route("chat", "gw", "chat")].concat()).map(drop)
     })?;
     let address = namespace.address("gw")?;
-    wait_until("the route is served", SOON, || {
-        let answer = send(address, &Request::chat("/chat"))?;
-        ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
-        Ok(())
-    })
+    is_served(address, "chat")
 }

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use keyward_e2e_kube::manifests::{gateway_with, route, upstream};
-use keyward_e2e_kube::{Cluster, Kind, Namespace, Operator, Paused, SOON, SYSTEM, is_ours, process_of_pod, says, wait_until};
+use keyward_e2e_kube::{Cluster, Deployed, Kind, Namespace, Operator, Paused, SYSTEM, is_ours, process_of_pod, says, wait_until};
 
 const LISTENERS: &str = "[{name: http, protocol: HTTP, port: 8080}]";
 
@@ -25,14 +25,6 @@ fn writes(namespace: &Namespace<'_>, name: &str, within: Duration) -> Result<()>
     })
 }
 
-fn one_leads(operator: Operator<'_>) -> Result<()> {
-    wait_until("one replica leads", SOON, || {
-        let leaders = operator.sum("keyward_operator_leader")?;
-        ensure!(leaders == 1.0, "{leaders} replicas do");
-        Ok(())
-    })
-}
-
 #[test]
 fn a_new_leader_writes_at_once_after_a_clean_stop() -> Result<()> {
     let cluster = Cluster::alone()?;
@@ -46,7 +38,7 @@ fn a_new_leader_writes_at_once_after_a_clean_stop() -> Result<()> {
     writes(&namespace, "after-stop", Duration::from_secs(3))?;
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     operator.settled()?;
-    one_leads(operator)
+    operator.one_leads()
 }
 
 #[test]
@@ -66,7 +58,7 @@ fn a_new_leader_writes_within_15_seconds_of_a_hang_and_the_old_one_steps_down() 
     writes(&namespace, "after-hang", Duration::from_secs(5))?;
     assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
     drop(hung);
-    one_leads(operator)?;
+    operator.one_leads()?;
     assert_eq!(operator.holder()?, Some(new));
     operator.settled().map(drop)
 }

@@ -5,37 +5,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use keyward_e2e::{Request, send};
-use keyward_e2e_kube::manifests::{gateway, route, upstream};
-use keyward_e2e_kube::{Cluster, Kind, Namespace, Operator, Page, Provider, SOON, SYSTEM, Traffic, wait_until};
+use keyward_e2e::Request;
+use keyward_e2e_kube::manifests::route;
+use keyward_e2e_kube::{Cluster, Deployed, Kind, Operator, Page, SYSTEM, Traffic, is_served, served_chat};
 
 const ADMIN: u16 = 15000;
 const CONNECTED: &str = "keyward_proxy_xds_connected";
-
-fn served<'c>(cluster: &'c Cluster, prefix: &str) -> Result<(Namespace<'c>, std::net::SocketAddr)> {
-    let namespace = Namespace::create(cluster, prefix)?;
-    let provider = Provider::start(&namespace, &["sk-operator"])?;
-    let chat = upstream("chat", "{inline: sk-operator}", &provider.custom_host());
-    namespace.apply(&[gateway("gw"), chat, route("chat", "gw", "chat")].concat())?;
-    let address = namespace.address("gw")?;
-    is_served(address, "chat")?;
-    Ok((namespace, address))
-}
-
-fn is_served(address: std::net::SocketAddr, name: &str) -> Result<()> {
-    wait_until(&format!("/{name} is served"), SOON, || {
-        let answer = send(address, &Request::chat(&format!("/{name}")))?;
-        ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
-        Ok(())
-    })
-}
 
 #[test]
 fn a_rolling_restart_of_the_operator_loses_no_request_and_no_change() -> Result<()> {
     let cluster = Cluster::alone()?;
     let operator = Operator(&cluster);
     let before = operator.settled()?;
-    let (namespace, address) = served(&cluster, "restart")?;
+    let (namespace, address) = served_chat(&cluster, "restart")?;
     let traffic = Traffic::start(address, &Request::chat("/chat"))?;
     operator.restart()?;
     let mut changes = 0;
@@ -86,7 +68,7 @@ fn replace_both(cluster: &Cluster) -> Result<()> {
 #[test]
 fn a_proxy_is_back_on_the_other_replica_within_a_second() -> Result<()> {
     let cluster = Cluster::alone()?;
-    let (namespace, address) = served(&cluster, "back")?;
+    let (namespace, address) = served_chat(&cluster, "back")?;
     let proxy = namespace.proxies("gw", 1)?.remove(0);
     let connections = || -> Result<usize> {
         let log = cluster.kubectl(&["logs", "-n", namespace.name(), &proxy.name], None)?;

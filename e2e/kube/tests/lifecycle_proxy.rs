@@ -1,9 +1,9 @@
 //! Proxies come and go while clients are at work.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use keyward_e2e::Request;
 use keyward_e2e_kube::manifests::{gateway_with, parameters, route, upstream};
-use keyward_e2e_kube::{Cluster, Namespace, POD, Provider, Traffic, wait_until};
+use keyward_e2e_kube::{Cluster, Namespace, Provider, Traffic, is_served};
 
 const LISTENERS: &str = "[{name: http, protocol: HTTP, port: 8080}]";
 
@@ -22,11 +22,7 @@ fn loses_no_request_while_a_proxy_is_deleted_and_while_all_are_replaced() -> Res
     namespace.apply(&manifests.concat())?;
     let address = namespace.address("gw")?;
     let old = namespace.proxies("gw", 2)?;
-    wait_until("the route is served", POD, || {
-        let answer = keyward_e2e::send(address, &Request::chat("/chat"))?;
-        ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
-        Ok(())
-    })?;
+    is_served(address, "chat")?;
 
     let traffic = Traffic::start(address, &Request::chat("/chat"))?;
     cluster.kubectl(&["delete", "pod", "-n", namespace.name(), &old[0].name], None)?;

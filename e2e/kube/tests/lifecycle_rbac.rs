@@ -1,7 +1,7 @@
 //! The operator lacks a right: it names what it may not do, and works again when it may.
 
 use anyhow::{Context, Result, ensure};
-use keyward_e2e_kube::{Cluster, Kind, Operator, POD, SOON, wait_until};
+use keyward_e2e_kube::{Cluster, Deployed, Kind, Operator, POD, SOON, wait_until};
 use serde_json::Value;
 
 const ROLE: &str = "keyward-operator";

@@ -1,9 +1,9 @@
 //! A Secret is rotated while clients are at work.
 
 use anyhow::{Context, Result, ensure};
-use keyward_e2e::{Request, send};
+use keyward_e2e::Request;
 use keyward_e2e_kube::manifests::{gateway, route, secret, upstream};
-use keyward_e2e_kube::{Cluster, Namespace, Provider, SOON, Traffic, wait_until};
+use keyward_e2e_kube::{Cluster, Namespace, Provider, SOON, Traffic, is_served, wait_until};
 use mock_llm::Entry;
 
 const BEFORE: &str = "sk-before-rotation";
@@ -25,11 +25,7 @@ fn uses_a_rotated_secret_for_the_next_request_and_loses_none() -> Result<()> {
     let chat = upstream("chat", "{secretRef: {name: key}}", &provider.custom_host());
     namespace.apply(&[gateway("gw"), secret("key", BEFORE), chat, route("chat", "gw", "chat")].concat())?;
     let address = namespace.address("gw")?;
-    wait_until("the route is served", SOON, || {
-        let answer = send(address, &Request::chat("/chat"))?;
-        ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
-        Ok(())
-    })?;
+    is_served(address, "chat")?;
     let traffic = Traffic::start(address, &Request::chat("/chat"))?;
     traffic.goes_on(50)?;
     namespace.apply(&secret("key", AFTER))?;

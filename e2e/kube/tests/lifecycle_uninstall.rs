@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use keyward_e2e_kube::manifests::{gateway_with, upstream};
-use keyward_e2e_kube::{Cluster, Kind, Namespace, Operator, POD, SYSTEM, Webhook, is_ours, wait_until};
+use keyward_e2e_kube::{Cluster, Deployed, Kind, Namespace, Operator, POD, SYSTEM, Webhook, is_ours, wait_until};
 
 const WITHIN: Duration = Duration::from_secs(120);
 

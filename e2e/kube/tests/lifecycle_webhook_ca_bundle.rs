@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use keyward_e2e::Authority;
-use keyward_e2e_kube::{Attempt, Cluster, Kind, Namespace, SOON, Webhook, wait_until};
+use keyward_e2e_kube::{Attempt, Cluster, Deployed, Kind, Namespace, SOON, Webhook, wait_until};
 use serde_json::{Value, json};
 
 const NAME: &str = "keyward-webhook";

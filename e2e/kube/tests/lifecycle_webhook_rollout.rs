@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use keyward_e2e_kube::{Attempt, Cluster, Kind, Namespace, Reviews, Webhook};
+use keyward_e2e_kube::{Attempt, Cluster, Deployed, Kind, Namespace, Reviews, Webhook};
 use serde_json::json;
 
 const BURST: usize = 16;
@@ -21,6 +21,7 @@ fn a_rolling_restart_fails_no_review() -> Result<()> {
     });
     let reviews = Reviews::start(&cluster, &Attempt::create(Kind::UPSTREAM, namespace.name(), &inline), BURST, PAUSE)?;
     webhook.restart()?;
+    webhook.restarted()?;
     let at_the_end = reviews.allowed();
     // The last of the old pods serves for a while after it was told to go.
     std::thread::sleep(Duration::from_secs(8));

@@ -7,8 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use keyward_e2e::{Request, send};
-use keyward_e2e_kube::manifests::{gateway, route, upstream};
-use keyward_e2e_kube::{Cluster, Namespace, Operator, POD, Page, Provider, SOON, wait_until};
+use keyward_e2e_kube::{Cluster, Deployed, Namespace, Operator, POD, Page, served_chat, wait_until};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -120,17 +119,8 @@ fn encode(text: &str) -> String {
 #[test]
 fn prometheus_finds_operator_and_proxies_with_the_shipped_configuration() -> Result<()> {
     let cluster = Cluster::shared()?;
-    let namespace = Namespace::create(&cluster, "metrics")?;
-    let provider = Provider::start(&namespace, &["sk-metrics"])?;
-    let chat = upstream("chat", "{inline: sk-metrics}", &provider.custom_host());
-    namespace.apply(&[gateway("gw"), chat, route("chat", "gw", "chat")].concat())?;
-    let address = namespace.address("gw")?;
+    let (namespace, _) = served_chat(&cluster, "metrics")?;
     let prometheus = Prometheus::start(&cluster)?;
-    wait_until("the route is served", SOON, || {
-        let answer = send(address, &Request::chat("/chat"))?;
-        ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
-        Ok(())
-    })?;
     let mine = format!("namespace=\"{}\"", namespace.name());
     wait_until("everything is scraped", POD, || {
         let operators = prometheus.number("sum(up{job=\"keyward-operator\"})")?;

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use keyward_e2e_kube::manifests::upstream;
-use keyward_e2e_kube::{Cluster, Kind, Namespace, Operator, SOON, condition, is_current, says, wait_until};
+use keyward_e2e_kube::{Cluster, Deployed, Kind, Namespace, Operator, SOON, condition, is_current, says, wait_until};
 use serde_json::json;
 
 const TOKEN: &str = "sk-audited-canary";

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 
 use super::figure::Figure;
 use super::lab::Lab;
-use crate::{Operator, Page, wait_until};
+use crate::{Deployed, Operator, Page, wait_until};
 
 const CHANGES: u32 = 200;
 /// Between changes, so that each is a change of its own.

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use super::go::GoWebhook;
 use super::policy::Policy;
 use super::subject::{LABEL, Subject, upstream};
-use crate::{Attempt, Cluster, Excluding, Kind, Namespace, SOON, Webhook, is_ours, process_of_pod, wait_until};
+use crate::{Attempt, Cluster, Deployed, Excluding, Kind, Namespace, SOON, Webhook, is_ours, process_of_pod, wait_until};
 
 /// Everything in its place; what is measured is left to others.
 pub(super) struct Stage<'c> {
