@@ -101,7 +101,7 @@ pub(crate) fn compile(index: &Index<'_>, upstreams: &Upstreams, route: Arc<Route
     let hostnames = compiler.hostnames(&route.hostnames);
     // Where one hostname cannot be read, all rules refuse under the others: without them, their requests would fall to a wider route.
     let doubt = (compiler.mistakes() > 0).then_some(Reason::InvalidRule);
-    let written = route.rules.read(route.kind);
+    let written = route.rules.read();
     let rules = written.iter().enumerate().map(|(nth, rule)| {
         let compiled = compiler.rule(nth, rule);
         config::Rule { created: route.created, route: key(&route), refuse: doubt.or(compiled.refuse), ..compiled }

@@ -1,11 +1,11 @@
 //! Filters, as written. A type we do not know is a text like any other.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::BackendRef;
 
 /// A filter of any type: the body that its type names, if it is there. Bodies are boxed: a filter has one of them.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Filter {
     #[serde(rename = "type", default)]
@@ -19,7 +19,7 @@ pub(crate) struct Filter {
 }
 
 /// Header changes.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub(crate) struct HeaderModifier {
     #[serde(default)]
     pub(crate) set: Vec<Header>,
@@ -30,7 +30,7 @@ pub(crate) struct HeaderModifier {
 }
 
 /// A header to write.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Header {
     #[serde(default)]
     pub(crate) name: String,
@@ -39,7 +39,7 @@ pub(crate) struct Header {
 }
 
 /// A redirect.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RequestRedirect {
     pub(crate) scheme: Option<String>,
@@ -50,14 +50,14 @@ pub(crate) struct RequestRedirect {
 }
 
 /// A rewrite.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub(crate) struct UrlRewrite {
     pub(crate) hostname: Option<String>,
     pub(crate) path: Option<PathModifier>,
 }
 
 /// A new path.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PathModifier {
     #[serde(rename = "type", default)]
@@ -67,7 +67,7 @@ pub(crate) struct PathModifier {
 }
 
 /// A mirror and its share.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RequestMirror {
     pub(crate) backend_ref: BackendRef,
@@ -76,14 +76,14 @@ pub(crate) struct RequestMirror {
 }
 
 /// `numerator / denominator`, the latter 100 by default.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Fraction {
     pub(crate) numerator: i64,
     pub(crate) denominator: Option<i64>,
 }
 
 /// Cross-origin resource sharing.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Cors {
     #[serde(default)]

@@ -1,118 +1,71 @@
 //! A route's rules as text. They are read when the route is compiled and not needed until it is compiled anew, which is seldom: as text
 //! they take a third of the room. Not printable: a value may be a credential.
 
-use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
-use super::{BackendRef, Filter, GrpcMethod, HttpPath, PathCondition, Retry, RouteKind, RouteMatch, RouteRule, Timeouts, ValueCondition};
+use super::RouteRule;
 
-/// JSON that is known to be rules of its route's kind.
+/// Rules as JSON.
 pub(crate) struct Rules(Box<str>);
 
-/// A rule whose matches are `M`.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", bound = "M: DeserializeOwned")]
-struct Rule<M> {
-    #[serde(default)]
-    matches: Vec<M>,
-    #[serde(default)]
-    filters: Vec<Filter>,
-    #[serde(default)]
-    backend_refs: Vec<BackendRef>,
-    timeouts: Option<Box<Timeouts>>,
-    retry: Option<Box<Retry>>,
-    session_persistence: Option<IgnoredAny>,
-}
-
-/// A rule of a route that knows no requests. What else a file says here, the API server would have dropped.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Passing {
-    #[serde(default)]
-    backend_refs: Vec<BackendRef>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct HttpMatch {
-    path: Option<HttpPath>,
-    method: Option<String>,
-    #[serde(default)]
-    headers: Vec<ValueCondition>,
-    #[serde(default)]
-    query_params: Vec<ValueCondition>,
-}
-
-#[derive(Deserialize)]
-struct GrpcMatch {
-    method: Option<GrpcMethod>,
-    #[serde(default)]
-    headers: Vec<ValueCondition>,
-}
-
 impl Rules {
-    /// Without `rules`, an HTTPRoute has one that matches everything, as the CRD's default says.
-    pub(super) fn write(kind: RouteKind, rules: Option<Value>) -> serde_json::Result<Self> {
-        let rules = rules.filter(|rules| !rules.is_null());
-        let text = match (rules, kind) {
-            (Some(rules), _) => rules.to_string(),
-            (None, RouteKind::Http) => "[{}]".to_owned(),
-            (None, _) => "[]".to_owned(),
-        };
-        read(kind, &text).map(|_| Self(text.into_boxed_str()))
+    pub(super) fn write(rules: &[RouteRule]) -> serde_json::Result<Self> {
+        let mut json = serde_json::to_value(rules)?;
+        thin(&mut json);
+        Ok(Self(json.to_string().into_boxed_str()))
     }
 
-    /// The rules of a route of this kind, the one that they were written for.
-    #[expect(clippy::expect_used, reason = "it was read before")]
-    pub(crate) fn read(&self, kind: RouteKind) -> Vec<RouteRule> {
-        read(kind, &self.0).expect("rules that were read before")
+    #[expect(clippy::expect_used, reason = "they were written by the same types")]
+    pub(crate) fn read(&self) -> Vec<RouteRule> {
+        serde_json::from_str(&self.0).expect("rules as they were written")
     }
 }
 
-fn read(kind: RouteKind, text: &str) -> serde_json::Result<Vec<RouteRule>> {
-    match kind {
-        RouteKind::Http => rules::<Rule<HttpMatch>>(text),
-        RouteKind::Grpc => rules::<Rule<GrpcMatch>>(text),
-        RouteKind::Tls | RouteKind::Tcp | RouteKind::Udp => rules::<Passing>(text),
-    }
-}
-
-fn rules<R: DeserializeOwned + Into<RouteRule>>(text: &str) -> serde_json::Result<Vec<RouteRule>> {
-    let rules: Vec<R> = serde_json::from_str(text)?;
-    Ok(rules.into_iter().map(Into::into).collect())
-}
-
-impl<M: Into<RouteMatch>> From<Rule<M>> for RouteRule {
-    fn from(rule: Rule<M>) -> Self {
-        Self {
-            matches: rule.matches.into_iter().map(Into::into).collect(),
-            filters: rule.filters,
-            backend_refs: rule.backend_refs,
-            timeouts: rule.timeouts,
-            retry: rule.retry,
-            session_persistence: rule.session_persistence.is_some(),
+/// Drops what is read as if it were there: nulls and empty lists.
+fn thin(json: &mut Value) {
+    match json {
+        Value::Array(items) => items.iter_mut().for_each(thin),
+        Value::Object(fields) => {
+            fields.retain(|_, value| !(value.is_null() || value.as_array().is_some_and(Vec::is_empty)));
+            fields.values_mut().for_each(thin);
         }
+        _ => {}
     }
 }
 
-impl From<Passing> for RouteRule {
-    fn from(rule: Passing) -> Self {
-        let bare = rule.backend_refs.into_iter().map(|one| BackendRef { filters: Vec::new(), ..one });
-        Self { backend_refs: bare.collect(), ..Self::default() }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
 
-impl From<HttpMatch> for RouteMatch {
-    fn from(given: HttpMatch) -> Self {
-        let path = given.path.map_or(PathCondition::Any, PathCondition::Path);
-        Self { path, method: given.method, headers: given.headers, query: given.query_params }
-    }
-}
+    use super::*;
+    use crate::{Route, RouteKind};
 
-impl From<GrpcMatch> for RouteMatch {
-    fn from(given: GrpcMatch) -> Self {
-        let path = given.method.map_or(PathCondition::Any, PathCondition::Method);
-        Self { path, method: None, headers: given.headers, query: Vec::new() }
+    #[test]
+    fn reads_what_it_wrote() {
+        let reference = json!({ "name": "a", "port": 1, "weight": 0, "namespace": "other", "filters": [{ "type": "Teleport" }] });
+        let modifier = json!({ "set": [{ "name": "a", "value": "" }], "remove": ["b"] });
+        let filters = json!([
+            { "type": "RequestHeaderModifier", "requestHeaderModifier": modifier },
+            { "type": "RequestMirror", "requestMirror": { "backendRef": { "name": "m" }, "fraction": { "numerator": 1 } } },
+            { "type": "URLRewrite", "urlRewrite": { "path": { "type": "ReplacePrefixMatch", "replacePrefixMatch": "" } } },
+            { "type": "CORS", "cors": { "allowOrigins": ["*"], "allowCredentials": true, "maxAge": 0 } },
+        ]);
+        let rule = json!({
+            "matches": [{ "path": { "type": "Exact", "value": "/a" }, "method": "GET", "headers": [{ "name": "h", "value": "v" }] }],
+            "filters": filters,
+            "backendRefs": [reference],
+            "timeouts": { "request": "1s" },
+            "retry": { "codes": [503], "attempts": 0 },
+            "sessionPersistence": {},
+        });
+        let spec = json!({ "rules": [rule, {}] });
+        let route = Route::read(RouteKind::Http, json!({ "metadata": { "name": "r" }, "spec": spec })).unwrap();
+        let (read, written) = (route.rules.read(), &route.rules.0);
+        assert_eq!((read.len(), read[0].filters.len(), read[0].session_persistence), (2, 4, true));
+        assert_eq!(Rules::write(&read).unwrap().0, *written);
+        let mut whole = serde_json::to_value(&read).unwrap();
+        thin(&mut whole);
+        assert_eq!(whole.to_string(), **written);
+        assert_eq!(read[0].backend_refs[0].weight, Some(0));
     }
 }
