@@ -69,7 +69,7 @@ fn a_route_that_leads_to_one_says_that_it_is_not_served() {
 #[test]
 fn a_credential_in_one_is_told_of_and_nothing_else() {
     let mut translator = translator();
-    let header = json!([{ "header": { "key": "authorization", "value": "sk-canary" } }]);
+    let header = json!([{ "key": "authorization", "value": "sk-canary" }]);
     set_upstream(&mut translator, json!({ "static": {}, "httpConnectHeaders": header }));
     let update = translator.translate();
     let status = upstream_status(&update).unwrap();

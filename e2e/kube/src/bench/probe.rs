@@ -10,6 +10,8 @@ use super::lab::Lab;
 
 const GRAIN: Duration = Duration::from_millis(1);
 const PATIENCE: Duration = Duration::from_secs(30);
+/// As slow as no answer may be.
+const SLOWEST_MS: f64 = 75.0;
 /// Routes at each end that are compared.
 const ENDS: usize = 100;
 
@@ -19,7 +21,9 @@ pub(super) fn measure(lab: &Lab<'_>, routes: u32) -> Result<Vec<Figure>> {
     let mut latencies = Vec::new();
     for nth in 0..routes {
         lab.put(nth, "added-value")?;
-        latencies.push(probe.until_found(nth)?.as_secs_f64() * 1000.0);
+        let latency = probe.until_found(nth)?.as_secs_f64() * 1000.0;
+        tell_if_slow(nth, latency);
+        latencies.push(latency);
         if (nth + 1) % 500 == 0 {
             eprintln!("{} of {routes} routes", nth + 1);
         }
@@ -65,13 +69,20 @@ impl Probe<'_, '_> {
     }
 }
 
+/// With the time of day, by which logs and the audit log can be searched.
+fn tell_if_slow(nth: u32, latency: f64) {
+    if latency > SLOWEST_MS {
+        eprintln!("{} route {nth}: {latency:.0} ms", k8s_openapi::jiff::Timestamp::now());
+    }
+}
+
 fn figures(latencies: &[f64], wrong: u32) -> Vec<Figure> {
     let mut sorted = latencies.to_vec();
     sorted.sort_by(f64::total_cmp);
     let (first, last) = (mean(latencies.iter().take(ENDS)), mean(latencies.iter().rev().take(ENDS)));
     vec![
         Figure::new("propagation: mean", "ms", mean(latencies.iter()), 12.0),
-        Figure::new("propagation: max", "ms", sorted.last().copied().unwrap_or_default(), 75.0),
+        Figure::new("propagation: max", "ms", sorted.last().copied().unwrap_or_default(), SLOWEST_MS),
         Figure::plain("propagation: p50", "ms", percentile(&sorted, 50)),
         Figure::plain("propagation: p99", "ms", percentile(&sorted, 99)),
         Figure::new("propagation: last 100 / first 100", "x", last / first, 1.3),
