@@ -4,4 +4,5 @@
 pub mod authority;
 pub mod client;
 pub mod log;
+pub mod panic;
 pub mod stop;

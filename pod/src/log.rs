@@ -14,17 +14,11 @@ use tracing_subscriber::{EnvFilter, Layer};
 /// This room.
 const HERE: &str = "pod";
 
-/// Starts the logs of this room and of these, each by its library's name. From then on a panic ends the process, and another replica goes
-/// on: a half-dead one might lead without writing, or judge by what has long changed. What a panic says stays unsaid, since nobody can
-/// know what it quotes.
+/// Starts the logs of this room and of these, each by its library's name. From then on a panic is as [`crate::panic`] has it.
 pub fn start(rooms: &'static [&'static str]) {
     let asked = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
     subscriber(rooms, asked, std::io::stdout).init();
-    std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(code.location = place, "this should not happen: the process ends; please report it");
-        std::process::abort();
-    }));
+    crate::panic::set_hook();
 }
 
 fn subscriber<W>(rooms: &'static [&'static str], asked: EnvFilter, writer: W) -> impl Subscriber + Send + Sync + 'static
@@ -45,7 +39,6 @@ fn is_ours(rooms: &[&str], target: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-    use std::process::Command;
     use std::sync::Arc;
 
     use parking_lot::Mutex;
@@ -111,21 +104,5 @@ mod tests {
     #[test]
     fn shows_errors_of_libraries() {
         assert!(logged("info", || tracing::error!(target: "hyper", "an error")).contains("an error"));
-    }
-
-    /// Runs itself in a process of its own.
-    #[test]
-    fn a_panic_ends_the_process_and_says_where_but_not_what() {
-        const PANICS: &str = "KEYWARD_TEST_PANICS";
-        if std::env::var_os(PANICS).is_some() {
-            start(&[]);
-            panic!("{CANARY}");
-        }
-        let name = "log::tests::a_panic_ends_the_process_and_says_where_but_not_what";
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        let output = command.args(["--exact", name, "--nocapture"]).env(PANICS, "1").env_remove("RUST_LOG").output().unwrap();
-        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-        assert!(!output.status.success() && said.contains("log.rs:"), "{said}");
-        assert!(!said.contains(CANARY), "{said}");
     }
 }

@@ -25,7 +25,7 @@ impl Metrics {
         let metrics = Self {
             registry: Registry::new(),
             reviews: IntCounterVec::new(
-                Opts::new("keyward_webhook_reviews_total", "Reviews by verdict: allowed, warned, refused, retry, unreadable"),
+                Opts::new("keyward_webhook_reviews_total", "Reviews by verdict: allowed, warned, refused, retry, unreadable, failed"),
                 &["verdict"],
             )?,
             seconds: Histogram::with_opts(
@@ -35,7 +35,7 @@ impl Metrics {
             cert_expiry: Gauge::new("keyward_webhook_cert_expiry_timestamp_seconds", "When the serving certificate ends")?,
             namespaces_synced: IntGauge::new("keyward_webhook_namespaces_synced", "1 once the labels of all namespaces are known")?,
         };
-        for verdict in ["allowed", "warned", "refused", "retry", "unreadable"] {
+        for verdict in ["allowed", "warned", "refused", "retry", "unreadable", "failed"] {
             metrics.reviews.with_label_values(&[verdict]);
         }
         metrics.registry.register(Box::new(metrics.reviews.clone()))?;

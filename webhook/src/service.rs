@@ -1,4 +1,5 @@
-//! Reviews over HTTP. A review that cannot be read is answered by a status of HTTP, which an API server takes as a failed call.
+//! Reviews over HTTP. A review that cannot be read, or that makes us panic, is answered by a status of HTTP, which an API server takes as a
+//! failed call; the other reviews go on.
 
 use std::sync::Arc;
 
@@ -13,13 +14,14 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::core::PartialObjectMeta;
 use parking_lot::RwLock;
+use pod::panic::{Panicked, contained};
 use tokio_util::sync::CancellationToken;
 
 use crate::answer::answer;
 use crate::decide::{Verdict, decide};
 use crate::metrics::Metrics;
 use crate::namespaces::{Levels, Namespaces};
-use crate::request::{LONGEST, Request};
+use crate::request::{LONGEST, Request, Undecodable};
 
 /// Namespaces by their metadata.
 pub type NamespaceApi = Api<PartialObjectMeta<Namespace>>;
@@ -60,27 +62,62 @@ impl Webhook {
     }
 
     async fn review(&self, body: Body) -> Response {
-        let Ok(bytes) = to_bytes(body, LONGEST).await else {
-            return self.unreadable(StatusCode::PAYLOAD_TOO_LARGE, &format!("a review longer than {LONGEST} bytes, or cut off"));
-        };
-        let request = match Request::decode(&bytes) {
-            Ok(request) => request,
-            Err(error) => return self.unreadable(StatusCode::BAD_REQUEST, &error.to_string()),
-        };
+        match self.answer(body).await {
+            Ok(answer) => ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], Bytes::from(answer)).into_response(),
+            Err(failure) => self.failed(&failure),
+        }
+    }
+
+    /// A review that panics must not end the others: with `failurePolicy: Fail` they would be refused, and the one would be sent again.
+    async fn answer(&self, body: Body) -> Result<String, Failure> {
+        let bytes = to_bytes(body, LONGEST).await.map_err(|_| Failure::TooLong)?;
+        let request = contained(|| Request::decode(&bytes))??;
         if request.kind.is_some() {
             self.meet(&request.namespace).await;
         }
-        let verdict = decide(&request, &self.namespaces.read());
+        let (verdict, answer) = contained(|| {
+            let verdict = decide(&request, &self.namespaces.read());
+            let answer = answer(&request.uid, &verdict).to_string();
+            (verdict, answer)
+        })?;
         self.metrics.reviews.with_label_values(&[verdict.as_str()]).inc();
         log(&request, &verdict);
-        let json = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-        (json, Bytes::from(answer(&request.uid, &verdict).to_string())).into_response()
+        Ok(answer)
     }
 
-    fn unreadable(&self, status: StatusCode, why: &str) -> Response {
-        self.metrics.reviews.with_label_values(&["unreadable"]).inc();
-        tracing::warn!(reason = why, "a review could not be read");
-        (status, format!("{why}\n")).into_response()
+    fn failed(&self, failure: &Failure) -> Response {
+        self.metrics.reviews.with_label_values(&[failure.as_str()]).inc();
+        tracing::warn!(reason = %failure, "a review could not be answered");
+        (failure.status(), format!("{failure}\n")).into_response()
+    }
+}
+
+/// Why a review has no answer. It says nothing of the object.
+#[derive(thiserror::Error, Clone, Debug, PartialEq, Eq)]
+enum Failure {
+    #[error("a review longer than {longest} bytes, or cut off", longest = LONGEST)]
+    TooLong,
+    #[error(transparent)]
+    Undecodable(#[from] Undecodable),
+    #[error(transparent)]
+    Panicked(#[from] Panicked),
+}
+
+impl Failure {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Undecodable(_) => StatusCode::BAD_REQUEST,
+            Self::Panicked(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// For metrics, beside a verdict's words.
+    fn as_str(&self) -> &'static str {
+        match self {
+            Self::TooLong | Self::Undecodable(_) => "unreadable",
+            Self::Panicked(_) => "failed",
+        }
     }
 }
 
@@ -107,4 +144,20 @@ async fn validate(State(webhook): State<Arc<Webhook>>, body: Body) -> Response {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_review_that_panics_is_a_failed_call_and_counted() {
+        let webhook = Webhook::new(Levels::default(), None::<NamespaceApi>, CancellationToken::new());
+        let failure = contained(|| -> u8 { panic!("sk-canary") }).map_err(Failure::from).unwrap_err();
+        let response = webhook.failed(&failure);
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let said = to_bytes(response.into_body(), LONGEST).await.unwrap();
+        assert_eq!(said, "a defect: the log says where; please report it\n");
+        assert!(webhook.metrics.encode().contains("keyward_webhook_reviews_total{verdict=\"failed\"} 1"));
+    }
 }
