@@ -5,6 +5,9 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+/// As Rust's own, after a panic of the main thread.
+const FAILURE: i32 = 101;
+
 thread_local! {
     /// Whether this thread's next panic is contained.
     static CONTAINED: Cell<bool> = const { Cell::new(false) };
@@ -30,7 +33,8 @@ pub(crate) fn set_hook() {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(code.location = place, process.ends = !contained, "this should not happen; please report it");
         if !contained {
-            std::process::abort();
+            // And not abort: a core dump would have every credential that is in memory.
+            std::process::exit(FAILURE);
         }
     }));
 }
@@ -84,7 +88,7 @@ mod tests {
             return;
         }
         let (code, said) = alone("any_other_panic_ends_the_process_and_says_where_but_not_what");
-        assert_ne!(code, Some(0), "{said}");
+        assert_eq!(code, Some(FAILURE), "no abort: {said}");
         assert!(said.contains("panic.rs:") && said.contains("\"process.ends\":true") && !said.contains(LIVES), "{said}");
         assert!(!said.contains(CANARY), "{said}");
     }
