@@ -78,15 +78,15 @@ pub fn decide(request: &Request, namespaces: &Namespaces) -> Verdict {
 /// spec nor annotations (status, finalizers, labels, owners) brings nothing in.
 fn may_bring_something_in(request: &Request) -> bool {
     let (object, old) = (request.object.as_ref(), request.old.as_ref());
-    let same = |field: &str| at(object, field) == at(old, field);
-    let leaving = at(object, "/metadata/deletionTimestamp").is_some_and(|time| !time.is_null());
-    let touched = old.is_none() || !same("/spec") || !same("/metadata/annotations");
+    let same = |way: &[&str]| at(object, way) == at(old, way);
+    let leaving = at(object, &["metadata", "deletionTimestamp"]).is_some_and(|time| !time.is_null());
+    let touched = old.is_none() || !same(&["spec"]) || !same(&["metadata", "annotations"]);
     let writes = matches!(request.operation, Operation::Create | Operation::Update) && request.subresource.is_none();
     writes && request.kind.is_some() && !leaving && touched
 }
 
-fn at<'v>(object: Option<&'v Value>, field: &str) -> Option<&'v Value> {
-    object.and_then(|object| object.pointer(field))
+fn at<'v>(object: Option<&'v Value>, way: &[&str]) -> Option<&'v Value> {
+    way.iter().try_fold(object?, |value, field| value.get(field))
 }
 
 fn judge(request: &Request, compared: Compared, labelled: &Labelled) -> Verdict {
