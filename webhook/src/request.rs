@@ -1,6 +1,8 @@
 //! What an API server asks. Read leniently, because a field that nobody needs must not hold anybody up, and with errors in our own words,
 //! because a parser's words quote what it read.
 
+mod object;
+
 use crds::credentials::Kind;
 use serde::Deserialize;
 use serde_json::Value;
@@ -10,7 +12,8 @@ pub const LONGEST: usize = 3 * 1024 * 1024;
 
 const NAMES: [&str; 3] = ["Upstream", "HTTPRoute", "GRPCRoute"];
 
-const API_VERSION: &str = "admission.k8s.io/v1";
+/// Of reviews, asked and answered.
+pub(crate) const API_VERSION: &str = "admission.k8s.io/v1";
 
 /// An admission request. Not printable: its objects may hold credentials.
 #[derive(Clone)]
@@ -29,7 +32,7 @@ pub struct Request {
     pub operation: Operation,
     /// Such as `status`.
     pub subresource: Option<String>,
-    /// The object as it would be; absent when it is deleted.
+    /// The object as it would be, without its status; absent when it is deleted.
     pub object: Option<Value>,
     /// The object as it is; absent when it is created.
     pub old: Option<Value>,
@@ -88,7 +91,9 @@ struct Asked {
     name: Option<String>,
     namespace: Option<String>,
     operation: Option<String>,
+    #[serde(default, deserialize_with = "object::read")]
     object: Option<Value>,
+    #[serde(default, deserialize_with = "object::read")]
     old_object: Option<Value>,
 }
 

@@ -1,0 +1,94 @@
+//! An object of a review, without `status` and `metadata.managedFields`: nobody looks at them here, and they are often more than the rest.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde_json::{Map, Value};
+
+/// Reads the object. Null is none.
+pub(super) fn read<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Value>, D::Error> {
+    let value = Part::Object.deserialize(json)?;
+    Ok(Some(value).filter(|value| !value.is_null()))
+}
+
+/// What is being read.
+#[derive(Clone, Copy)]
+enum Part {
+    Object,
+    Metadata,
+}
+
+impl Part {
+    fn left_out(self) -> &'static str {
+        match self {
+            Self::Object => "status",
+            Self::Metadata => "managedFields",
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Part {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Value, D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Part {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut fields = Map::new();
+        while let Some(name) = map.next_key::<String>()? {
+            if name == self.left_out() {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let value = match (self, name.as_str()) {
+                (Self::Object, "metadata") => map.next_value_seed(Self::Metadata)?,
+                (Self::Object | Self::Metadata, _) => map.next_value()?,
+            };
+            fields.insert(name, value);
+        }
+        Ok(Value::Object(fields))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn leaves_out_what_is_not_looked_at_where_it_stands_and_nowhere_else() {
+        let object = json!({
+            "kind": "Upstream",
+            "metadata": { "name": "u", "status": 1, "managedFields": [{ "fieldsV1": {} }] },
+            "spec": { "status": 1, "managedFields": 1, "metadata": { "managedFields": 1 } },
+            "status": { "conditions": [] },
+        });
+        let expected = json!({
+            "kind": "Upstream",
+            "metadata": { "name": "u", "status": 1 },
+            "spec": { "status": 1, "managedFields": 1, "metadata": { "managedFields": 1 } },
+        });
+        assert_eq!(read(object).unwrap(), Some(expected));
+    }
+
+    #[test]
+    fn null_is_no_object_and_a_text_is_a_mistake() {
+        assert_eq!(read(Value::Null).unwrap(), None);
+        assert_eq!(read(json!({ "metadata": null })).unwrap(), Some(json!({ "metadata": null })));
+        assert!(read(json!("sk-canary")).is_err() && read(json!({ "metadata": ["sk-canary"] })).is_err());
+    }
+}
