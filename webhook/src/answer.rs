@@ -1,23 +1,51 @@
 //! A verdict as an API server takes it.
 
-use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+use serde::Serialize;
 
 use crate::decide::Verdict;
+use crate::request::API_VERSION;
 
-/// An `AdmissionReview` with the response.
-pub fn answer(uid: &str, verdict: &Verdict) -> Value {
-    let mut response = Map::new();
-    response.insert("uid".to_owned(), json!(uid));
-    response.insert("allowed".to_owned(), json!(verdict.refusal.is_none()));
-    if let Some(refusal) = &verdict.refusal {
-        let status = json!({ "status": "Failure", "code": refusal.code, "reason": refusal.reason, "message": refusal.message });
-        response.insert("status".to_owned(), status);
-    }
-    if !verdict.warnings.is_empty() {
-        response.insert("warnings".to_owned(), json!(verdict.warnings));
-    }
-    if !verdict.audit.is_empty() {
-        response.insert("auditAnnotations".to_owned(), json!(verdict.audit));
-    }
-    json!({ "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response })
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Review<'v> {
+    api_version: &'static str,
+    kind: &'static str,
+    response: Response<'v>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Response<'v> {
+    uid: &'v str,
+    allowed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Status<'v>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warnings: Option<&'v [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit_annotations: Option<&'v BTreeMap<&'static str, String>>,
+}
+
+#[derive(Serialize)]
+struct Status<'v> {
+    status: &'static str,
+    code: u16,
+    reason: &'static str,
+    message: &'v str,
+}
+
+/// An `AdmissionReview` with the response, as JSON.
+#[expect(clippy::expect_used, reason = "texts and numbers under names are JSON")]
+pub fn answer(uid: &str, verdict: &Verdict) -> String {
+    let refusal = verdict.refusal.as_ref();
+    let response = Response {
+        uid,
+        allowed: refusal.is_none(),
+        status: refusal.map(|why| Status { status: "Failure", code: why.code, reason: why.reason, message: &why.message }),
+        warnings: Some(verdict.warnings.as_slice()).filter(|lines| !lines.is_empty()),
+        audit_annotations: Some(&verdict.audit).filter(|notes| !notes.is_empty()),
+    };
+    serde_json::to_string(&Review { api_version: API_VERSION, kind: "AdmissionReview", response }).expect("an answer is JSON")
 }

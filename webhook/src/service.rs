@@ -77,7 +77,7 @@ impl Webhook {
         }
         let (verdict, answer) = contained(|| {
             let verdict = decide(&request, &self.namespaces.read());
-            let answer = answer(&request.uid, &verdict).to_string();
+            let answer = answer(&request.uid, &verdict);
             (verdict, answer)
         })?;
         self.metrics.reviews.with_label_values(&[verdict.as_str()]).inc();
