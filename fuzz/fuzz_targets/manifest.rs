@@ -6,10 +6,8 @@
 #![no_main]
 
 #[path = "../../cli/src/document.rs"]
-#[allow(dead_code, reason = "the command says more about a mistake than whether there is one")]
 mod document;
 #[path = "../../cli/src/merge.rs"]
-#[allow(dead_code, reason = "the command says more about a clash than whether there is one")]
 mod merge;
 
 use std::collections::BTreeSet;
