@@ -10,12 +10,15 @@ use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
+use tokio::io::BufReader;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 /// A handshake takes no longer.
 const HANDSHAKE: Duration = Duration::from_secs(5);
+/// A review of usual length is read at once; by itself, rustls asks for 4 KiB at a time.
+const READ: usize = 16 * 1024;
 /// Reviews in flight at the end take no longer, since API servers do not wait longer.
 const LAST_REVIEWS: Duration = Duration::from_secs(10);
 /// After a failed accept, which means that there are no file descriptors.
@@ -54,7 +57,8 @@ async fn connection(acceptor: TlsAcceptor, stream: TcpStream, app: Router, watch
     }
 }
 
-async fn handshake(acceptor: &TlsAcceptor, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+async fn handshake(acceptor: &TlsAcceptor, stream: TcpStream) -> Option<TlsStream<BufReader<TcpStream>>> {
+    let stream = BufReader::with_capacity(READ, stream);
     let shaken = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await.ok()?;
     shaken.inspect_err(|error| tracing::warn!(%error, "a handshake failed: is the caBundle right?")).ok()
 }
