@@ -59,7 +59,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()
     let listener = TcpListener::bind(options.listen).await.with_context(|| format!("listen on {}", options.listen))?;
     let tls = certificates.server_config();
     probes.serve_with(Serving { certificates, trust });
-    let reviews = tokio::spawn(serve::serve(listener, tls, service::router(webhook), drained(stop, options.drain)));
+    let reviews = tokio::spawn(serve::serve(listener, tls, webhook, drained(stop, options.drain)));
 
     tokio::select! {
         ended = http => ended?.context("the HTTP port failed")?,

@@ -1,15 +1,13 @@
 //! Reviews over HTTP. A review that cannot be read, or that makes us panic, is answered by a status of HTTP, which an API server takes as a
 //! failed call; the other reviews go on.
 
+use std::error::Error;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
-use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use http_body_util::{BodyExt, Collected, Full, Limited};
+use hyper::body::{Body, Bytes};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Response, StatusCode};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::core::PartialObjectMeta;
@@ -61,16 +59,9 @@ impl Webhook {
         }
     }
 
-    async fn review(&self, body: Body) -> Response {
-        match self.answer(body).await {
-            Ok(answer) => ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], Bytes::from(answer)).into_response(),
-            Err(failure) => self.failed(&failure),
-        }
-    }
-
     /// A review that panics must not end the others: with `failurePolicy: Fail` they would be refused, and the one would be sent again.
-    async fn answer(&self, body: Body) -> Result<String, Failure> {
-        let bytes = to_bytes(body, LONGEST).await.map_err(|_| Failure::TooLong)?;
+    async fn answer(&self, body: Option<Bytes>) -> Result<String, Failure> {
+        let bytes = body.ok_or(Failure::TooLong)?;
         let request = contained(|| Request::decode(&bytes))??;
         if request.kind.is_some() {
             self.meet(&request.namespace).await;
@@ -85,10 +76,10 @@ impl Webhook {
         Ok(answer)
     }
 
-    fn failed(&self, failure: &Failure) -> Response {
+    fn failed(&self, failure: &Failure) -> Response<Full<Bytes>> {
         self.metrics.reviews.with_label_values(&[failure.as_str()]).inc();
         tracing::warn!(reason = %failure, "a review could not be answered");
-        (failure.status(), format!("{failure}\n")).into_response()
+        response(failure.status(), "text/plain; charset=utf-8", format!("{failure}\n"))
     }
 }
 
@@ -130,19 +121,33 @@ fn log(request: &Request, verdict: &Verdict) {
     }
 }
 
-/// `POST /validate`.
-pub fn router(webhook: Arc<Webhook>) -> Router {
-    Router::new().route("/validate", post(validate)).with_state(webhook)
-}
-
-async fn validate(State(webhook): State<Arc<Webhook>>, body: Body) -> Response {
+/// Answers a request. Reviews are posted to `/validate`, and nothing else is here.
+pub async fn respond<B>(webhook: &Webhook, request: hyper::Request<B>) -> Response<Full<Bytes>>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    if request.method() != Method::POST || request.uri().path() != "/validate" {
+        return response(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", "POST /validate\n".to_owned());
+    }
     let timer = webhook.metrics.seconds.start_timer();
-    let mut response = webhook.review(body).await;
+    let body = Limited::new(request.into_body(), LONGEST).collect().await.ok().map(Collected::to_bytes);
+    let mut response = match webhook.answer(body).await {
+        Ok(answer) => response(StatusCode::OK, "application/json", answer),
+        Err(failure) => webhook.failed(&failure),
+    };
     timer.observe_duration();
     // An API server keeps its connections. It lets go of them between two reviews, where nothing can be lost, when it is asked to.
     if webhook.is_stopping() {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
+    response
+}
+
+fn response(status: StatusCode, content_type: &'static str, text: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::<Bytes>::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
@@ -156,7 +161,7 @@ mod tests {
         let failure = contained(|| -> u8 { panic!("sk-canary") }).map_err(Failure::from).unwrap_err();
         let response = webhook.failed(&failure);
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
-        let said = to_bytes(response.into_body(), LONGEST).await.unwrap();
+        let said = response.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(said, "a defect: the log says where; please report it\n");
         assert!(webhook.metrics.encode().contains("keyward_webhook_reviews_total{verdict=\"failed\"} 1"));
     }

@@ -1,19 +1,18 @@
-//! Reviews through the router, as an API server sends them: the table of cases that the finder and the ValidatingAdmissionPolicy share, the
+//! Reviews over HTTP, as an API server sends them: the table of cases that the finder and the ValidatingAdmissionPolicy share, the
 //! files in `reviews/`, and input that no API server sends. No answer ever holds a token.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Context;
-use axum::body::Body;
-use axum::http::{Request, StatusCode};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::{Request, StatusCode};
 use proptest::prelude::{prop_assert, proptest};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
-use webhook::service::{NamespaceApi, Webhook, router};
+use webhook::service::{NamespaceApi, Webhook, respond};
 use webhook::{Levels, Namespaces, decide};
 
 const CANARY: &str = "canary";
@@ -49,9 +48,9 @@ fn namespaces(level: &str) -> Vec<(String, BTreeMap<String, String>)> {
         .collect()
 }
 
-async fn post(webhook: &Arc<Webhook>, body: impl Into<Body>) -> anyhow::Result<(StatusCode, String)> {
-    let request = Request::post("/validate").header("content-type", "application/json").body(body.into())?;
-    let response = router(Arc::clone(webhook)).oneshot(request).await?;
+async fn post(webhook: &Arc<Webhook>, body: impl Into<Bytes>) -> anyhow::Result<(StatusCode, String)> {
+    let request = Request::post("/validate").header("content-type", "application/json").body(Full::new(body.into()))?;
+    let response = respond(webhook, request).await;
     let status = response.status();
     let text = String::from_utf8(response.into_body().collect().await?.to_bytes().to_vec())?;
     anyhow::ensure!(!text.contains(CANARY), "a token is in the answer: {text}");
