@@ -20,6 +20,7 @@ mod engine;
 mod events;
 mod http;
 pub mod leader;
+mod lifetime;
 mod manifest;
 pub mod metrics;
 mod options;
