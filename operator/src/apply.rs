@@ -1,6 +1,6 @@
 //! Infrastructure writes: each Gateway's Deployment, Service and what goes with them, by server-side apply, when something differs from what
 //! was applied. Deleting a Gateway needs nothing: its objects have it as owner. An object of the same name that is somebody else's is left
-//! alone, and so is everything of a Gateway that nothing was said about yet.
+//! alone, and so is everything of a Gateway that nothing was said about yet. Of a Gateway that is not ours only what we applied is deleted.
 
 mod replicas;
 
@@ -29,6 +29,8 @@ use crate::status::FIELD_MANAGER;
 
 /// Fingerprint of what was applied, on the object itself, so that a new leader applies nothing anew.
 const APPLIED: &str = "keyward.dev/applied";
+/// `controllerName` of who applied it, on the object itself: another Keyward's objects have our labels, and a Gateway as owner as well.
+const CONTROLLER: &str = "keyward.dev/controller";
 /// The label on everything that is applied.
 pub(crate) const MANAGED_BY: &str = "app.kubernetes.io/managed-by=keyward";
 const WRITERS: usize = 4;
@@ -60,6 +62,7 @@ pub(crate) struct Infrastructure {
     state: Mutex<State>,
     queue: mpsc::UnboundedSender<ObjectKey>,
     client: Client,
+    controller: String,
     leader: watch::Receiver<bool>,
     metrics: Arc<Metrics>,
     troubles: mpsc::UnboundedSender<Trouble>,
@@ -90,6 +93,7 @@ struct State {
 struct Live {
     uid: Option<String>,
     applied: Option<String>,
+    controller: Option<String>,
     /// Of what it says, without its status.
     mark: u64,
     /// The Gateway that owns it.
@@ -97,15 +101,16 @@ struct Live {
 }
 
 impl Infrastructure {
-    /// The writer itself runs in [`Infrastructure::run`].
+    /// What it applies is known by its `controllerName`. The writer itself runs in [`Infrastructure::run`].
     pub(crate) fn new(
         client: Client,
+        controller: String,
         leader: watch::Receiver<bool>,
         metrics: Arc<Metrics>,
         troubles: mpsc::UnboundedSender<Trouble>,
     ) -> (Arc<Self>, mpsc::UnboundedReceiver<ObjectKey>) {
         let (queue, work) = mpsc::unbounded_channel();
-        (Arc::new(Self { state: Mutex::default(), queue, client, leader, metrics, troubles }), work)
+        (Arc::new(Self { state: Mutex::default(), queue, client, controller, leader, metrics, troubles }), work)
     }
 
     /// What a Gateway needs; `None`: nothing any more.
@@ -219,12 +224,10 @@ impl Infrastructure {
         let Some(wanted) = state.wanted.get(gateway).cloned().filter(|_| *self.leader.borrow()) else {
             return (Vec::new(), Vec::new());
         };
-        let objects = wanted.as_ref().map(|infra| infra.objects()).unwrap_or_default();
-        let ids: BTreeSet<Id> = objects.iter().map(id).collect();
-        let owned = state.live.iter().filter(|(_, live)| live.gateway.as_ref() == Some(gateway));
-        // A Gateway without a listener that works keeps its Service: its address would go with it.
-        let keeps = |id: &Id| ids.contains(id) || (wanted.is_some() && id.0 == "Service");
-        let surplus: Vec<Id> = owned.map(|(id, _)| id.clone()).filter(|id| !keeps(id)).collect();
+        let mut objects = wanted.as_ref().map(|infra| infra.objects()).unwrap_or_default();
+        objects.iter_mut().for_each(|object| annotate(&mut object.value, CONTROLLER, &self.controller));
+        let ids: Option<BTreeSet<Id>> = wanted.as_ref().map(|_| objects.iter().map(id).collect());
+        let surplus = state.surplus(gateway, ids.as_ref(), &self.controller);
         if wanted.is_none() && surplus.is_empty() {
             state.wanted.remove(gateway);
         }
@@ -243,7 +246,7 @@ impl Infrastructure {
         }
         let applied = fingerprint(&object.value);
         let mut value = object.value;
-        annotate(&mut value, &applied);
+        annotate(&mut value, APPLIED, &applied);
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let written = api.patch(&object.name, &params, &Patch::Apply(&value)).await;
         self.count(&id.0, written.is_ok());
@@ -316,6 +319,17 @@ impl State {
         self.listed.len() == OWNED.len()
     }
 
+    /// What runs for a Gateway and is not to. `wanted` is `None` for one that is not ours: what was not applied under our name stays.
+    fn surplus(&self, gateway: &ObjectKey, wanted: Option<&BTreeSet<Id>>, controller: &str) -> Vec<Id> {
+        let owned = self.live.iter().filter(|(_, live)| live.gateway.as_ref() == Some(gateway));
+        let goes = |id: &Id, live: &Live| match wanted {
+            // A Gateway without a listener that works keeps its Service: its address would go with it.
+            Some(wanted) => !wanted.contains(id) && id.0 != "Service",
+            None => live.controller.as_deref() == Some(controller),
+        };
+        owned.filter(|(id, live)| goes(id, live)).map(|(id, _)| id.clone()).collect()
+    }
+
     /// Whether an object is missing, was applied otherwise, or was changed by somebody since.
     fn differs(&self, object: &InfraObject) -> bool {
         let id = id(object);
@@ -343,9 +357,11 @@ pub(crate) struct Owned {
 impl Owned {
     pub(crate) fn of(manifest: Manifest) -> Self {
         let metadata = &manifest.metadata;
+        let annotation = |name: &str| metadata.annotations.as_ref().and_then(|annotations| annotations.get(name)).cloned();
         let live = Live {
             uid: metadata.uid.clone(),
-            applied: metadata.annotations.as_ref().and_then(|annotations| annotations.get(APPLIED)).cloned(),
+            applied: annotation(APPLIED),
+            controller: annotation(CONTROLLER),
             mark: mark(&manifest),
             gateway: owner(metadata),
         };
@@ -374,10 +390,10 @@ fn fingerprint(value: &Value) -> String {
     Sha256::digest(value.to_string()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn annotate(value: &mut Value, applied: &str) {
+fn annotate(value: &mut Value, name: &str, text: &str) {
     let annotations = value.get_mut("metadata").and_then(Value::as_object_mut).map(|metadata| metadata.entry("annotations"));
     if let Some(annotations) = annotations.map(|entry| entry.or_insert_with(|| json!({}))).and_then(Value::as_object_mut) {
-        annotations.insert(APPLIED.to_owned(), json!(applied));
+        annotations.insert(name.to_owned(), json!(text));
     }
 }
 
@@ -388,10 +404,10 @@ mod tests {
     #[test]
     fn marks_what_was_applied_without_touching_other_annotations() {
         let mut value = json!({ "metadata": { "annotations": { "a": "b" } } });
-        annotate(&mut value, "f");
+        annotate(&mut value, APPLIED, "f");
         assert_eq!(value, json!({ "metadata": { "annotations": { "a": "b", APPLIED: "f" } } }));
         let mut bare = json!({ "metadata": {} });
-        annotate(&mut bare, "f");
+        annotate(&mut bare, APPLIED, "f");
         assert_eq!(bare["metadata"]["annotations"][APPLIED], "f");
     }
 
@@ -403,5 +419,41 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(owner(&metadata), Some(ObjectKey::new("ns", "gw")));
+    }
+
+    /// Objects of Gateway `ns/gw`: a Deployment and a Service of ours, a ConfigMap of another Keyward, an autoscaler without a name.
+    fn state() -> State {
+        let one = |kind: &str, controller: Option<&str>| {
+            let mut value = json!({ "metadata": { "namespace": "ns", "name": "gw-own", "ownerReferences": [
+                { "apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "name": "gw", "uid": "u", "controller": true }] } });
+            controller.iter().for_each(|controller| annotate(&mut value, CONTROLLER, controller));
+            let Owned { key, live } = Owned::of(serde_json::from_value(value).unwrap());
+            ((kind.to_owned(), key), live)
+        };
+        let live = [
+            one("ConfigMap", Some("example.com/other")),
+            one("Deployment", Some("us")),
+            one("HorizontalPodAutoscaler", None),
+            one("Service", Some("us")),
+        ];
+        State { live: live.into(), ..State::default() }
+    }
+
+    fn surplus(gateway: &str, wanted: Option<&[&str]>) -> Vec<String> {
+        let id = |kind: &&str| ((*kind).to_owned(), ObjectKey::new("ns", "gw-own"));
+        let wanted: Option<BTreeSet<Id>> = wanted.map(|kinds| kinds.iter().map(id).collect());
+        let ids = state().surplus(&ObjectKey::new("ns", gateway), wanted.as_ref(), "us");
+        ids.into_iter().map(|(kind, _)| kind).collect()
+    }
+
+    #[test]
+    fn deletes_of_a_gateway_that_is_not_ours_what_we_applied_and_nothing_else() {
+        assert_eq!(surplus("gw", None), ["Deployment", "Service"]);
+        assert!(surplus("other", None).is_empty());
+    }
+
+    #[test]
+    fn deletes_of_our_gateway_what_it_no_longer_needs_but_never_its_address() {
+        assert_eq!(surplus("gw", Some(&["ConfigMap", "Deployment"])), ["HorizontalPodAutoscaler"]);
     }
 }

@@ -427,7 +427,8 @@ impl Translator {
                 Some(Judged::Anothers) | None => Vec::new(),
             };
             match judged {
-                None | Some(Judged::Anothers) => self.told.infra(key, None),
+                None => self.told.infra_gone(key),
+                Some(Judged::Anothers) => self.told.infra(key, None),
                 Some(Judged::Ours(gateway)) if gateway.is_ending => self.told.infra(key, None),
                 Some(Judged::Ours(gateway)) if gateway.infra.is_some() => self.told.infra(key, gateway.infra.clone()),
                 // One that is merely invalid, or whose class is away, keeps what runs for it.

@@ -229,6 +229,22 @@ fn a_gateway_whose_class_becomes_anothers_is_let_go() {
 }
 
 #[test]
+fn what_an_earlier_process_let_run_for_a_gateway_that_is_anothers_now_is_let_go_once() {
+    let mut translator = translator();
+    let more = json!({ "gatewayClassName": "own" });
+    translator.set(gateway(&more));
+    assert!(translator.translate().infra.is_empty(), "nobody's class says nothing about what runs");
+    translator.set(class("example.com/other"));
+    let update = translator.translate();
+    assert!(update.infra.values().all(Option::is_none) && update.infra.len() == 1, "what runs is left behind");
+    assert!(update.statuses.is_empty() && update.problems.values().all(Vec::is_empty), "another's Gateway is spoken of");
+    translator.set(gateway(&json!({ "gatewayClassName": "own", "addresses": [] })));
+    assert!(translator.translate().infra.is_empty(), "it was let go already");
+    translator.remove(Kind::Gateway, &ObjectKey::new("ns", "gw"));
+    assert!(translator.translate().infra.is_empty(), "it was let go already");
+}
+
+#[test]
 fn a_gateway_of_a_class_that_never_was_is_not_spoken_of() {
     let mut translator = translator();
     translator.set(gateway(&json!({ "gatewayClassName": "own" })));
