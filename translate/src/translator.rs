@@ -258,7 +258,7 @@ impl Translator {
         for key in self.gateways.take_stale() {
             let made = self.objects.gateways.get(&key).map(|gateway| {
                 let index = Index::new(&self.objects);
-                (gateway::judge(&index, &self.classes, gateway, &self.settings), index.seen())
+                (gateway::judge(&index, &self.classes, gateway, &self.settings, self.told.account(&key)), index.seen())
             });
             let before = self.gateways.put(key.clone(), made);
             let now = self.gateways.get(&key);

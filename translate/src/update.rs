@@ -151,6 +151,11 @@ impl Told {
         }
     }
 
+    /// The name of what is to run for a Gateway, if that was said.
+    pub(crate) fn account(&self, gateway: &ObjectKey) -> Option<ObjectKey> {
+        self.infra.get(gateway)?.as_ref().map(Infra::service_account)
+    }
+
     /// A Gateway is gone, and what runs for it goes with it.
     pub(crate) fn infra_gone(&mut self, gateway: &ObjectKey) {
         if self.infra.remove(gateway).flatten().is_some() {

@@ -217,6 +217,21 @@ fn a_gateway_whose_class_goes_says_so_and_keeps_what_runs_for_it() {
 }
 
 #[test]
+fn a_gateway_that_names_a_class_that_does_not_exist_says_where_what_runs_is_reached() {
+    let mut translator = of_own_class();
+    translator.set(gateway(&json!({ "gatewayClassName": "typo" })));
+    let update = translator.translate();
+    assert!(update.infra.is_empty(), "what runs is touched");
+    let status = last_of(update.statuses).0.unwrap();
+    assert!(status.conditions[0].message.contains("no GatewayClass typo"), "{:?}", status.conditions);
+    assert_eq!(addresses(&status), ["192.0.2.1"]);
+
+    translator.set(service_named("gw-own", Some("192.0.2.2")));
+    let status = last_of(translator.translate().statuses).0.unwrap();
+    assert_eq!(addresses(&status), ["192.0.2.2"]);
+}
+
+#[test]
 fn a_gateway_whose_class_becomes_anothers_is_let_go() {
     let mut translator = of_own_class();
     class_is_gone(&mut translator);
