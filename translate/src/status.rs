@@ -18,7 +18,7 @@ use serde::Serialize;
 pub(crate) use ancestor::policy_status;
 pub use ancestor::{PolicyAncestorStatus, PolicyStatus};
 pub(crate) use gateway::View;
-pub(crate) use orphan::{gateway_without_class, set_without_class};
+pub(crate) use orphan::{gateway_without_class, set_without_class, set_without_gateway};
 pub(crate) use problem::{of, of_gateway, of_route, of_set, of_upstream};
 pub(crate) use programmed::digest;
 pub(crate) use route::{Standing, route_status};

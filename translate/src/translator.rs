@@ -462,20 +462,19 @@ impl Translator {
 
     fn outcome_of_set(&self, key: &ObjectKey) -> (Option<ListenerSetStatus>, Vec<Problem>) {
         let Some(given) = self.objects.listener_sets.get(key) else { return (None, Vec::new()) };
-        let about = about(Kind::ListenerSet, key);
-        let gateway = given.gateway();
+        let (about, gateway) = (about(Kind::ListenerSet, key), given.gateway());
+        let was_ours = self.told.speaks_of(Kind::ListenerSet, key);
         let Some((parent, judged)) = gateway.as_ref().and_then(|parent| Some((parent, self.gateways.get(parent)?))) else {
-            return (None, vec![without_gateway(given).problem(about, "Accepted")]);
+            let finding = without_gateway(given);
+            let status = was_ours.then(|| status::set_without_gateway(given, &finding, self.now));
+            return (status, vec![finding.problem(about, "Accepted")]);
         };
         match judged {
             Judged::Ours(gateway) => match gateway.sets.get(key) {
                 Some(set) => (Some(self.view(parent, gateway).set_status(set)), status::of_set(about, gateway, set)),
                 None => (None, Vec::new()),
             },
-            Judged::Nobodys(orphan) => {
-                let was_ours = self.told.speaks_of(Kind::ListenerSet, key);
-                (was_ours.then(|| status::set_without_class(given, orphan, self.now)), Vec::new())
-            }
+            Judged::Nobodys(orphan) => (was_ours.then(|| status::set_without_class(given, orphan, self.now)), Vec::new()),
             // Of a Gateway that is not ours, others speak.
             Judged::Anothers => (None, Vec::new()),
         }

@@ -232,6 +232,31 @@ fn a_gateway_that_names_a_class_that_does_not_exist_says_where_what_runs_is_reac
 }
 
 #[test]
+fn a_listener_set_whose_gateway_goes_says_so() {
+    let mut translator = of_own_class();
+    translator.remove(Kind::Gateway, &ObjectKey::new("ns", "gw"));
+    let set = last_of(translator.translate().statuses).1.unwrap();
+    for kind in ["Accepted", "Programmed"] {
+        assert_eq!(condition(&set.conditions, kind), ("Unknown", "Pending"));
+    }
+    assert!(set.conditions.iter().all(|one| one.message.contains("Gateway ns/gw does not exist")), "{:?}", set.conditions);
+    assert!(set.listeners.is_empty());
+
+    translator.remove(Kind::ListenerSet, &ObjectKey::new("ns", "set"));
+    assert_eq!(last_of(translator.translate().statuses), (None, None));
+}
+
+#[test]
+fn a_listener_set_that_never_had_a_gateway_is_not_spoken_of() {
+    let mut translator = translator();
+    translator.set(listener_set());
+    let update = translator.translate();
+    assert!(update.statuses.is_empty(), "{:?}", update.statuses);
+    let problems: Vec<&str> = update.problems.values().flatten().map(|problem| problem.reason.as_str()).collect();
+    assert_eq!(problems, ["ParentNotAccepted"]);
+}
+
+#[test]
 fn a_gateway_whose_class_becomes_anothers_is_let_go() {
     let mut translator = of_own_class();
     class_is_gone(&mut translator);
