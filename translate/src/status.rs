@@ -54,7 +54,7 @@ pub struct Statuses {
     /// UDPRoutes with a parent of ours.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub udp_routes: BTreeMap<ObjectKey, RouteStatus>,
-    /// Upstreams with `spec.ai`, and others in which credentials stand.
+    /// Upstreams that are AI providers or meant to be, and others in which credentials stand.
     pub upstreams: BTreeMap<ObjectKey, UpstreamStatus>,
     /// BackendTLSPolicies with an ancestor of ours.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
