@@ -83,7 +83,7 @@ struct State {
     failures: BTreeMap<ObjectKey, u32>,
     live: BTreeMap<Id, Live>,
     /// How each object was right after our last write.
-    written: BTreeMap<Id, u64>,
+    written: BTreeMap<Id, Content>,
     queued: BTreeSet<ObjectKey>,
     /// All owned kinds were listed once: before that, everything would seem to be missing.
     listed: BTreeSet<&'static str>,
@@ -94,10 +94,18 @@ struct Live {
     uid: Option<String>,
     applied: Option<String>,
     controller: Option<String>,
-    /// Of what it says, without its status.
-    mark: u64,
+    content: Content,
     /// The Gateway that owns it.
     gateway: Option<ObjectKey>,
+}
+
+/// All of an object that somebody else could have changed; a new status is no change.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Content {
+    /// A hash of all but the number of pods.
+    mark: u64,
+    /// Where an autoscaler has it, it is none of ours.
+    replicas: Option<i64>,
 }
 
 impl Infrastructure {
@@ -128,7 +136,7 @@ impl Infrastructure {
         // As it is when it was applied anew, by us or by the replica that leads, it is right: whatever it becomes afterwards is drift.
         let known = state.live.get(&id).and_then(|live| live.applied.clone());
         if seen.live.applied.is_some() && known != seen.live.applied {
-            state.written.insert(id.clone(), seen.live.mark);
+            state.written.insert(id.clone(), seen.live.content);
         }
         state.live.insert(id, seen.live);
         gateway.iter().for_each(|gateway| self.enqueue(&mut state, gateway));
@@ -238,13 +246,15 @@ impl Infrastructure {
         let id = id(&object);
         let Some(resource) = resource_of(&object.kind) else { return Ok(()) };
         let api = self.api(&resource, &object.namespace);
-        if !self.state.lock().live.contains_key(&id) {
+        let applied = fingerprint(&object.value);
+        let before = self.state.lock().live.get(&id).cloned();
+        if before.is_none() {
             self.check_free(&api, &object).await?;
         }
-        if replicas::are_left_out(&object) {
+        // The same once more lets go of nothing.
+        if replicas::are_left_out(&object) && before.is_none_or(|live| live.applied.as_ref() != Some(&applied)) {
             self.keep_replicas(&api, &object.name).await?;
         }
-        let applied = fingerprint(&object.value);
         let mut value = object.value;
         annotate(&mut value, APPLIED, &applied);
         let params = PatchParams::apply(FIELD_MANAGER).force();
@@ -254,7 +264,7 @@ impl Infrastructure {
             Ok(manifest) => {
                 let Owned { live, .. } = Owned::of(manifest);
                 let mut state = self.state.lock();
-                state.written.insert(id.clone(), live.mark);
+                state.written.insert(id.clone(), live.content);
                 state.live.insert(id, Live { gateway: Some(gateway.clone()), ..live });
                 Ok(())
             }
@@ -334,7 +344,10 @@ impl State {
     fn differs(&self, object: &InfraObject) -> bool {
         let id = id(object);
         let Some(live) = self.live.get(&id) else { return true };
-        let touched = self.written.get(&id).is_some_and(|mark| *mark != live.mark);
+        let touched = self.written.get(&id).is_some_and(|written| match replicas::are_left_out(object) {
+            true => written.mark != live.content.mark,
+            false => *written != live.content,
+        });
         touched || live.applied.as_deref() != Some(fingerprint(&object.value).as_str())
     }
 }
@@ -355,21 +368,21 @@ pub(crate) struct Owned {
 }
 
 impl Owned {
-    pub(crate) fn of(manifest: Manifest) -> Self {
+    pub(crate) fn of(mut manifest: Manifest) -> Self {
+        let replicas = replicas::take(&mut manifest);
         let metadata = &manifest.metadata;
         let annotation = |name: &str| metadata.annotations.as_ref().and_then(|annotations| annotations.get(name)).cloned();
         let live = Live {
             uid: metadata.uid.clone(),
             applied: annotation(APPLIED),
             controller: annotation(CONTROLLER),
-            mark: mark(&manifest),
+            content: Content { mark: mark(&manifest), replicas },
             gateway: owner(metadata),
         };
         Self { key: ObjectKey::of(metadata), live }
     }
 }
 
-/// A hash of all that somebody else could have changed; a new status is no change.
 fn mark(manifest: &Manifest) -> u64 {
     let mut hash = DefaultHasher::new();
     let ObjectMeta { labels, annotations, .. } = &manifest.metadata;
@@ -455,5 +468,33 @@ mod tests {
     #[test]
     fn deletes_of_our_gateway_what_it_no_longer_needs_but_never_its_address() {
         assert_eq!(surplus("gw", Some(&["ConfigMap", "Deployment"])), ["HorizontalPodAutoscaler"]);
+    }
+
+    #[test]
+    fn a_number_of_pods_is_drift_only_where_it_is_ours() {
+        let object = |spec: Value| InfraObject {
+            kind: "Deployment".to_owned(),
+            namespace: "ns".to_owned(),
+            name: "gw".to_owned(),
+            value: json!({ "metadata": {}, "spec": spec }),
+        };
+        // Applied with three pods; then somebody has set what the object has now.
+        let differs = |wanted: &InfraObject, now: Value| {
+            let annotations = json!({ APPLIED: fingerprint(&wanted.value) });
+            let live = |spec: Value| {
+                let metadata = json!({ "namespace": "ns", "name": "gw", "annotations": annotations });
+                Owned::of(serde_json::from_value(json!({ "metadata": metadata, "spec": spec })).unwrap()).live
+            };
+            let written = live(json!({ "replicas": 3, "paused": false })).content;
+            State { live: [(id(wanted), live(now))].into(), written: [(id(wanted), written)].into(), ..State::default() }.differs(wanted)
+        };
+        let (autoscaled, ours) = (object(json!({})), object(json!({ "replicas": 3 })));
+        let more = json!({ "replicas": 4, "paused": false });
+        assert!(!differs(&autoscaled, more.clone()));
+        assert!(differs(&ours, more));
+        for wanted in [&autoscaled, &ours] {
+            assert!(!differs(wanted, json!({ "replicas": 3, "paused": false })));
+            assert!(differs(wanted, json!({ "replicas": 3, "paused": true })));
+        }
     }
 }
