@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
 use policy::Config;
-use policy::config::Rule;
 
 use crate::attach::{Parent, attach};
 use crate::backend_tls;
@@ -327,7 +326,7 @@ impl Translator {
 
     /// Puts a route where it belongs now, and says so.
     fn place(&mut self, id: &RouteId) {
-        let rules = self.take_rules(id);
+        let rules = self.routes.get_mut(id).and_then(|route| route.rules.take());
         let route = self.routes.get(id);
         let mut standings = Vec::new();
         let mut places: BTreeMap<&ObjectKey, Hosts<'_>> = BTreeMap::new();
@@ -352,6 +351,9 @@ impl Translator {
             false => self.placed.insert(id.clone(), now.clone()),
         };
         let before = before.unwrap_or_default();
+        // Compiled just now; or anew, for a route that is not refused any more for the sake of others.
+        let anew = |route: &RouteState| route::compile(&Index::new(&self.objects), &self.upstreams, Arc::clone(&route.compiled.route)).1;
+        let rules = rules.or_else(|| route.filter(|_| !now.is_empty()).map(anew)).unwrap_or_default();
         for gateway in before.iter().chain(now.iter()).collect::<BTreeSet<_>>() {
             let served = places.get(gateway);
             if let Some(roster) = self.rosters.get_mut(gateway) {
@@ -364,15 +366,6 @@ impl Translator {
                 serving.place(id, readable.zip(served).map(|(_, served)| (rules.as_slice(), served)));
             }
         }
-    }
-
-    /// A route's rules: compiled just now, or compiled anew.
-    fn take_rules(&mut self, id: &RouteId) -> Vec<Rule> {
-        let Some(route) = self.routes.get_mut(id) else { return Vec::new() };
-        route.rules.take().unwrap_or_else(|| {
-            let index = Index::new(&self.objects);
-            route::compile(&index, &self.upstreams, Arc::clone(&route.compiled.route)).1
-        })
     }
 
     fn supply_backends(&mut self) {
