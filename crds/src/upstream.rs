@@ -30,6 +30,9 @@ use self::ai::Ai;
 /// Source: the `upstream_type` oneof of Gloo's `upstream.proto`.
 const OTHER_TYPES: [&str; 8] = ["aws", "awsEc2", "azure", "consul", "gcp", "kube", "pipe", "static"];
 
+/// The fields of `ai`: nothing of Gloo's has such a name one level higher.
+const PROVIDERS: [&str; 8] = ["openai", "mistral", "anthropic", "azureOpenai", "gemini", "vertexAi", "bedrock", "multi"];
+
 /// Where requests of a route go: for Keyward, one AI provider.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, PartialEq, Default)]
 #[kube(
@@ -64,6 +67,18 @@ impl UpstreamSpec {
     /// The Gloo upstream type that stands here instead of, or beside, `ai`: what a status has to name as not served.
     pub fn other_type(&self) -> Option<&'static str> {
         OTHER_TYPES.into_iter().find(|name| self.other.contains_key(*name))
+    }
+
+    /// A provider that stands directly in the spec: its author left out `ai`.
+    pub fn misplaced_provider(&self) -> Option<&'static str> {
+        PROVIDERS.into_iter().find(|name| self.other.contains_key(*name))
+    }
+
+    /// Whether it is an AI provider, or meant to be one: what names nothing at all, or a provider in the wrong place, is a mistake that nobody
+    /// else would tell of. Whatever else has no `ai` is Gloo's, also a type that is not known here.
+    pub fn is_ai(&self) -> bool {
+        let is_meant = self.other.is_empty() || self.misplaced_provider().is_some();
+        self.ai.is_some() || (self.other_type().is_none() && is_meant)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Infrastructure writes: each Gateway's Deployment, Service and what goes with them, by server-side apply, when something differs from what
 //! was applied. Deleting a Gateway needs nothing: its objects have it as owner. An object of the same name that is somebody else's is left
-//! alone, and so is everything of a Gateway that nothing was said about yet.
+//! alone, and so is everything of a Gateway that nothing was said about yet. Of a Gateway that is not ours only what we applied is deleted.
 
 mod replicas;
 
@@ -29,6 +29,8 @@ use crate::status::FIELD_MANAGER;
 
 /// Fingerprint of what was applied, on the object itself, so that a new leader applies nothing anew.
 const APPLIED: &str = "keyward.dev/applied";
+/// `controllerName` of who applied it, on the object itself: another Keyward's objects have our labels, and a Gateway as owner as well.
+const CONTROLLER: &str = "keyward.dev/controller";
 /// The label on everything that is applied.
 pub(crate) const MANAGED_BY: &str = "app.kubernetes.io/managed-by=keyward";
 const WRITERS: usize = 4;
@@ -60,6 +62,7 @@ pub(crate) struct Infrastructure {
     state: Mutex<State>,
     queue: mpsc::UnboundedSender<ObjectKey>,
     client: Client,
+    controller: String,
     leader: watch::Receiver<bool>,
     metrics: Arc<Metrics>,
     troubles: mpsc::UnboundedSender<Trouble>,
@@ -80,7 +83,7 @@ struct State {
     failures: BTreeMap<ObjectKey, u32>,
     live: BTreeMap<Id, Live>,
     /// How each object was right after our last write.
-    written: BTreeMap<Id, u64>,
+    written: BTreeMap<Id, Content>,
     queued: BTreeSet<ObjectKey>,
     /// All owned kinds were listed once: before that, everything would seem to be missing.
     listed: BTreeSet<&'static str>,
@@ -90,22 +93,32 @@ struct State {
 struct Live {
     uid: Option<String>,
     applied: Option<String>,
-    /// Of what it says, without its status.
-    mark: u64,
+    controller: Option<String>,
+    content: Content,
     /// The Gateway that owns it.
     gateway: Option<ObjectKey>,
 }
 
+/// All of an object that somebody else could have changed; a new status is no change.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Content {
+    /// A hash of all but the number of pods.
+    mark: u64,
+    /// Where an autoscaler has it, it is none of ours.
+    replicas: Option<i64>,
+}
+
 impl Infrastructure {
-    /// The writer itself runs in [`Infrastructure::run`].
+    /// What it applies is known by its `controllerName`. The writer itself runs in [`Infrastructure::run`].
     pub(crate) fn new(
         client: Client,
+        controller: String,
         leader: watch::Receiver<bool>,
         metrics: Arc<Metrics>,
         troubles: mpsc::UnboundedSender<Trouble>,
     ) -> (Arc<Self>, mpsc::UnboundedReceiver<ObjectKey>) {
         let (queue, work) = mpsc::unbounded_channel();
-        (Arc::new(Self { state: Mutex::default(), queue, client, leader, metrics, troubles }), work)
+        (Arc::new(Self { state: Mutex::default(), queue, client, controller, leader, metrics, troubles }), work)
     }
 
     /// What a Gateway needs; `None`: nothing any more.
@@ -123,7 +136,7 @@ impl Infrastructure {
         // As it is when it was applied anew, by us or by the replica that leads, it is right: whatever it becomes afterwards is drift.
         let known = state.live.get(&id).and_then(|live| live.applied.clone());
         if seen.live.applied.is_some() && known != seen.live.applied {
-            state.written.insert(id.clone(), seen.live.mark);
+            state.written.insert(id.clone(), seen.live.content);
         }
         state.live.insert(id, seen.live);
         gateway.iter().for_each(|gateway| self.enqueue(&mut state, gateway));
@@ -219,12 +232,10 @@ impl Infrastructure {
         let Some(wanted) = state.wanted.get(gateway).cloned().filter(|_| *self.leader.borrow()) else {
             return (Vec::new(), Vec::new());
         };
-        let objects = wanted.as_ref().map(|infra| infra.objects()).unwrap_or_default();
-        let ids: BTreeSet<Id> = objects.iter().map(id).collect();
-        let owned = state.live.iter().filter(|(_, live)| live.gateway.as_ref() == Some(gateway));
-        // A Gateway without a listener that works keeps its Service: its address would go with it.
-        let keeps = |id: &Id| ids.contains(id) || (wanted.is_some() && id.0 == "Service");
-        let surplus: Vec<Id> = owned.map(|(id, _)| id.clone()).filter(|id| !keeps(id)).collect();
+        let mut objects = wanted.as_ref().map(|infra| infra.objects()).unwrap_or_default();
+        objects.iter_mut().for_each(|object| annotate(&mut object.value, CONTROLLER, &self.controller));
+        let ids: Option<BTreeSet<Id>> = wanted.as_ref().map(|_| objects.iter().map(id).collect());
+        let surplus = state.surplus(gateway, ids.as_ref(), &self.controller);
         if wanted.is_none() && surplus.is_empty() {
             state.wanted.remove(gateway);
         }
@@ -235,15 +246,17 @@ impl Infrastructure {
         let id = id(&object);
         let Some(resource) = resource_of(&object.kind) else { return Ok(()) };
         let api = self.api(&resource, &object.namespace);
-        if !self.state.lock().live.contains_key(&id) {
+        let applied = fingerprint(&object.value);
+        let before = self.state.lock().live.get(&id).cloned();
+        if before.is_none() {
             self.check_free(&api, &object).await?;
         }
-        if replicas::are_left_out(&object) {
+        // The same once more lets go of nothing.
+        if replicas::are_left_out(&object) && before.is_none_or(|live| live.applied.as_ref() != Some(&applied)) {
             self.keep_replicas(&api, &object.name).await?;
         }
-        let applied = fingerprint(&object.value);
         let mut value = object.value;
-        annotate(&mut value, &applied);
+        annotate(&mut value, APPLIED, &applied);
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let written = api.patch(&object.name, &params, &Patch::Apply(&value)).await;
         self.count(&id.0, written.is_ok());
@@ -251,7 +264,7 @@ impl Infrastructure {
             Ok(manifest) => {
                 let Owned { live, .. } = Owned::of(manifest);
                 let mut state = self.state.lock();
-                state.written.insert(id.clone(), live.mark);
+                state.written.insert(id.clone(), live.content);
                 state.live.insert(id, Live { gateway: Some(gateway.clone()), ..live });
                 Ok(())
             }
@@ -316,11 +329,25 @@ impl State {
         self.listed.len() == OWNED.len()
     }
 
+    /// What runs for a Gateway and is not to. `wanted` is `None` for one that is not ours: what was not applied under our name stays.
+    fn surplus(&self, gateway: &ObjectKey, wanted: Option<&BTreeSet<Id>>, controller: &str) -> Vec<Id> {
+        let owned = self.live.iter().filter(|(_, live)| live.gateway.as_ref() == Some(gateway));
+        let goes = |id: &Id, live: &Live| match wanted {
+            // A Gateway without a listener that works keeps its Service: its address would go with it.
+            Some(wanted) => !wanted.contains(id) && id.0 != "Service",
+            None => live.controller.as_deref() == Some(controller),
+        };
+        owned.filter(|(id, live)| goes(id, live)).map(|(id, _)| id.clone()).collect()
+    }
+
     /// Whether an object is missing, was applied otherwise, or was changed by somebody since.
     fn differs(&self, object: &InfraObject) -> bool {
         let id = id(object);
         let Some(live) = self.live.get(&id) else { return true };
-        let touched = self.written.get(&id).is_some_and(|mark| *mark != live.mark);
+        let touched = self.written.get(&id).is_some_and(|written| match replicas::are_left_out(object) {
+            true => written.mark != live.content.mark,
+            false => *written != live.content,
+        });
         touched || live.applied.as_deref() != Some(fingerprint(&object.value).as_str())
     }
 }
@@ -341,19 +368,21 @@ pub(crate) struct Owned {
 }
 
 impl Owned {
-    pub(crate) fn of(manifest: Manifest) -> Self {
+    pub(crate) fn of(mut manifest: Manifest) -> Self {
+        let replicas = replicas::take(&mut manifest);
         let metadata = &manifest.metadata;
+        let annotation = |name: &str| metadata.annotations.as_ref().and_then(|annotations| annotations.get(name)).cloned();
         let live = Live {
             uid: metadata.uid.clone(),
-            applied: metadata.annotations.as_ref().and_then(|annotations| annotations.get(APPLIED)).cloned(),
-            mark: mark(&manifest),
+            applied: annotation(APPLIED),
+            controller: annotation(CONTROLLER),
+            content: Content { mark: mark(&manifest), replicas },
             gateway: owner(metadata),
         };
         Self { key: ObjectKey::of(metadata), live }
     }
 }
 
-/// A hash of all that somebody else could have changed; a new status is no change.
 fn mark(manifest: &Manifest) -> u64 {
     let mut hash = DefaultHasher::new();
     let ObjectMeta { labels, annotations, .. } = &manifest.metadata;
@@ -374,10 +403,10 @@ fn fingerprint(value: &Value) -> String {
     Sha256::digest(value.to_string()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn annotate(value: &mut Value, applied: &str) {
+fn annotate(value: &mut Value, name: &str, text: &str) {
     let annotations = value.get_mut("metadata").and_then(Value::as_object_mut).map(|metadata| metadata.entry("annotations"));
     if let Some(annotations) = annotations.map(|entry| entry.or_insert_with(|| json!({}))).and_then(Value::as_object_mut) {
-        annotations.insert(APPLIED.to_owned(), json!(applied));
+        annotations.insert(name.to_owned(), json!(text));
     }
 }
 
@@ -388,10 +417,10 @@ mod tests {
     #[test]
     fn marks_what_was_applied_without_touching_other_annotations() {
         let mut value = json!({ "metadata": { "annotations": { "a": "b" } } });
-        annotate(&mut value, "f");
+        annotate(&mut value, APPLIED, "f");
         assert_eq!(value, json!({ "metadata": { "annotations": { "a": "b", APPLIED: "f" } } }));
         let mut bare = json!({ "metadata": {} });
-        annotate(&mut bare, "f");
+        annotate(&mut bare, APPLIED, "f");
         assert_eq!(bare["metadata"]["annotations"][APPLIED], "f");
     }
 
@@ -403,5 +432,69 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(owner(&metadata), Some(ObjectKey::new("ns", "gw")));
+    }
+
+    /// Objects of Gateway `ns/gw`: a Deployment and a Service of ours, a ConfigMap of another Keyward, an autoscaler without a name.
+    fn state() -> State {
+        let one = |kind: &str, controller: Option<&str>| {
+            let mut value = json!({ "metadata": { "namespace": "ns", "name": "gw-own", "ownerReferences": [
+                { "apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "name": "gw", "uid": "u", "controller": true }] } });
+            controller.iter().for_each(|controller| annotate(&mut value, CONTROLLER, controller));
+            let Owned { key, live } = Owned::of(serde_json::from_value(value).unwrap());
+            ((kind.to_owned(), key), live)
+        };
+        let live = [
+            one("ConfigMap", Some("example.com/other")),
+            one("Deployment", Some("us")),
+            one("HorizontalPodAutoscaler", None),
+            one("Service", Some("us")),
+        ];
+        State { live: live.into(), ..State::default() }
+    }
+
+    fn surplus(gateway: &str, wanted: Option<&[&str]>) -> Vec<String> {
+        let id = |kind: &&str| ((*kind).to_owned(), ObjectKey::new("ns", "gw-own"));
+        let wanted: Option<BTreeSet<Id>> = wanted.map(|kinds| kinds.iter().map(id).collect());
+        let ids = state().surplus(&ObjectKey::new("ns", gateway), wanted.as_ref(), "us");
+        ids.into_iter().map(|(kind, _)| kind).collect()
+    }
+
+    #[test]
+    fn deletes_of_a_gateway_that_is_not_ours_what_we_applied_and_nothing_else() {
+        assert_eq!(surplus("gw", None), ["Deployment", "Service"]);
+        assert!(surplus("other", None).is_empty());
+    }
+
+    #[test]
+    fn deletes_of_our_gateway_what_it_no_longer_needs_but_never_its_address() {
+        assert_eq!(surplus("gw", Some(&["ConfigMap", "Deployment"])), ["HorizontalPodAutoscaler"]);
+    }
+
+    #[test]
+    fn a_number_of_pods_is_drift_only_where_it_is_ours() {
+        let object = |spec: Value| InfraObject {
+            kind: "Deployment".to_owned(),
+            namespace: "ns".to_owned(),
+            name: "gw".to_owned(),
+            value: json!({ "metadata": {}, "spec": spec }),
+        };
+        // Applied with three pods; then somebody has set what the object has now.
+        let differs = |wanted: &InfraObject, now: Value| {
+            let annotations = json!({ APPLIED: fingerprint(&wanted.value) });
+            let live = |spec: Value| {
+                let metadata = json!({ "namespace": "ns", "name": "gw", "annotations": annotations });
+                Owned::of(serde_json::from_value(json!({ "metadata": metadata, "spec": spec })).unwrap()).live
+            };
+            let written = live(json!({ "replicas": 3, "paused": false })).content;
+            State { live: [(id(wanted), live(now))].into(), written: [(id(wanted), written)].into(), ..State::default() }.differs(wanted)
+        };
+        let (autoscaled, ours) = (object(json!({})), object(json!({ "replicas": 3 })));
+        let more = json!({ "replicas": 4, "paused": false });
+        assert!(!differs(&autoscaled, more.clone()));
+        assert!(differs(&ours, more));
+        for wanted in [&autoscaled, &ours] {
+            assert!(!differs(wanted, json!({ "replicas": 3, "paused": false })));
+            assert!(differs(wanted, json!({ "replicas": 3, "paused": true })));
+        }
     }
 }

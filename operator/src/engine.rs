@@ -250,7 +250,7 @@ impl Engine {
     fn pod(&mut self, seen: Seen<Box<Pod>>) {
         let changed = match seen {
             Seen::There(pod) => {
-                self.out.pods.there(&ObjectKey::of(&pod.metadata), pod.metadata.uid.as_deref().unwrap_or_default());
+                self.out.pods.there(&pod);
                 self.fleet.pod(&pod)
             }
             Seen::Gone(key) => {

@@ -20,6 +20,7 @@ mod engine;
 mod events;
 mod http;
 pub mod leader;
+mod lifetime;
 mod manifest;
 pub mod metrics;
 mod options;
@@ -125,7 +126,8 @@ fn outlets(ground: &Ground<'_>, readiness: Arc<Readiness>) -> (Outlets, Follower
     follow(troubled, ground.inputs.clone(), Input::Trouble);
     let (statuses, status_work) = Statuses::new((*client).clone(), options.reporter(), leader.clone(), Arc::clone(&metrics));
     tokio::spawn(Arc::clone(&statuses).run(status_work));
-    let (infrastructure, infra_work) = Infrastructure::new((*client).clone(), leader.clone(), Arc::clone(&metrics), troubles);
+    let controller = options.controller_name.clone();
+    let (infrastructure, infra_work) = Infrastructure::new((*client).clone(), controller, leader.clone(), Arc::clone(&metrics), troubles);
     tokio::spawn(Arc::clone(&infrastructure).run(infra_work));
     let reports = Arc::new(Reports::default());
     tokio::spawn(events::publish((*client).clone(), options.pod_name.clone(), Arc::clone(&reports), leader));

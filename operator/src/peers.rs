@@ -10,14 +10,17 @@ use std::time::Duration;
 
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource};
+use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
-use tonic::{Request, Status, Streaming};
+use tonic::{Request, Status};
 use translate::ObjectKey;
+
+use crate::lifetime::{self, End, Lifetime};
 
 /// The type of these resources. One has the name `namespace/gateway/pod`, and as version the digest that the pod acknowledged.
 const TYPE_URL: &str = "type.googleapis.com/keyward.dev.v1.Ack";
@@ -45,6 +48,7 @@ impl Default for Board {
 }
 
 type Answers = Pin<Box<dyn Stream<Item = Result<DeltaDiscoveryResponse, Status>> + Send>>;
+type Requests = BoxStream<'static, Result<DeltaDiscoveryRequest, Status>>;
 
 impl Board {
     pub(crate) fn note(&self, ack: &Ack) {
@@ -64,25 +68,30 @@ impl Board {
         self.acks.lock().retain(|name, _| !name.starts_with(&prefix));
     }
 
-    /// Tells another replica everything, then what changes. It has nothing to acknowledge.
-    pub(crate) fn serve(self: &Arc<Self>, mut requests: Streaming<DeltaDiscoveryRequest>) -> Answers {
-        let (answers, receiver) = mpsc::channel(1);
-        let (board, mut changes) = (Arc::clone(self), self.changes.subscribe());
-        tokio::spawn(async move {
-            let mut told = 0;
-            loop {
-                let (answer, now) = board.since(told);
-                told = now;
-                if !answer.resources.is_empty() && answers.send(Ok(answer)).await.is_err() {
-                    return;
-                }
-                tokio::select! {
-                    request = requests.next() => if !matches!(request, Some(Ok(_))) { return },
-                    changed = changes.changed() => if changed.is_err() { return },
-                }
-            }
-        });
+    /// Tells another replica everything, then what changes, for as long as it may listen. It has nothing to acknowledge.
+    pub(crate) fn serve(self: &Arc<Self>, requests: Requests, mut lifetime: Lifetime) -> Answers {
+        let (answers, receiver) = mpsc::channel(lifetime::WAITING);
+        let board = Arc::clone(self);
+        tokio::spawn(async move { board.tell(requests, &answers, &mut lifetime).await.tell(&answers) });
         ReceiverStream::new(receiver).boxed()
+    }
+
+    async fn tell(&self, mut requests: Requests, answers: &lifetime::Answers, lifetime: &mut Lifetime) -> End {
+        let (mut changes, mut told) = (self.changes.subscribe(), 0);
+        loop {
+            let (answer, now) = self.since(told);
+            told = now;
+            if !answer.resources.is_empty()
+                && let Err(end) = lifetime.send(answers, answer).await
+            {
+                return end;
+            }
+            tokio::select! {
+                request = requests.next() => if !matches!(request, Some(Ok(_))) { return End::Left },
+                changed = changes.changed() => if changed.is_err() { return End::Left },
+                end = lifetime.ended() => return end,
+            }
+        }
     }
 
     fn since(&self, told: u64) -> (DeltaDiscoveryResponse, u64) {
@@ -213,5 +222,15 @@ mod tests {
         board.note(&ack("a", "2"));
         let (next, _) = board.since(told);
         assert_eq!(next.resources.into_iter().filter_map(read).collect::<Vec<_>>(), [ack("a", "2")]);
+    }
+
+    #[tokio::test]
+    async fn a_replica_listens_no_longer_than_its_token_is_good() {
+        let (board, stop) = (Arc::new(Board::default()), CancellationToken::new());
+        board.note(&ack("a", "1"));
+        let mut answers = board.serve(futures::stream::pending().boxed(), Lifetime::new(None, stop.clone()));
+        assert_eq!(answers.next().await.unwrap().unwrap().resources.len(), 1);
+        stop.cancel();
+        assert!(answers.next().await.unwrap().is_err() && answers.next().await.is_none());
     }
 }

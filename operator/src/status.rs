@@ -126,15 +126,14 @@ impl Statuses {
         self.enqueue(slot, id);
     }
 
-    /// Everything that exists was seen and judged: routes and policies that nothing was said of, and that have an entry of ours all the
-    /// same, lost their parents or ancestors while nobody looked.
+    /// Everything that exists was seen and judged: what nothing was said of, and has something of ours all the same, ceased to be ours while
+    /// nobody looked.
     pub(crate) fn sweep(&self) {
         let mut slots = self.slots.lock();
-        let ours = json!(self.identity.controller).to_string();
         for (id, slot) in slots.iter_mut().filter(|(_, slot)| slot.wanted.is_none()) {
-            let left = slot.live.as_ref().is_some_and(|live| live.status.contains(&ours));
-            if let Some(list) = shape(id.0).list().filter(|_| left) {
-                slot.wanted = Some(json!({ list: [] }).to_string().into_boxed_str());
+            let nothing = slot.live.as_ref().and_then(|live| retraction(id.0, &live.status, &self.identity));
+            if let Some(nothing) = nothing {
+                slot.wanted = Some(nothing.to_string().into_boxed_str());
                 self.enqueue(slot, id.clone());
             }
         }
@@ -298,6 +297,17 @@ fn says_nothing(status: Option<&Status>) -> bool {
     }
 }
 
+/// What takes back what an earlier process said in a live status: entries of routes and policies, and all of an Upstream. `None`: there is
+/// nothing. Whose word a status without names is, nobody can tell, so that of a Gateway or a ListenerSet stays.
+fn retraction(kind: Kind, live: &str, us: &Reporter) -> Option<Value> {
+    if let Some(list) = shape(kind).list() {
+        return live.contains(&json!(us.controller).to_string()).then(|| json!({ list: [] }));
+    }
+    let namespace = us.namespace.as_str();
+    let left = kind == Kind::Upstream && serde_json::from_str(live).is_ok_and(|live: Value| merge::reports(&live, namespace));
+    left.then(|| json!({ "conditions": [], "statuses": { namespace: null } }))
+}
+
 fn shape(kind: Kind) -> Shape {
     match kind {
         Kind::Gateway | Kind::ListenerSet => Shape::Listeners,
@@ -348,5 +358,28 @@ mod tests {
     fn gives_up_hurrying_when_a_write_does_not_last() {
         assert_eq!(patience(3), Duration::ZERO);
         assert!(patience(4) > Duration::ZERO && patience(40) == LONGEST_RETRY);
+    }
+
+    #[test]
+    fn takes_back_what_an_earlier_process_said_and_nothing_of_others() {
+        let us = Reporter { controller: "keyward.dev/gateway-controller".to_owned(), namespace: "keyward-system".to_owned() };
+        let taken = |kind: Kind, live: &Value| retraction(kind, &live.to_string(), &us);
+        let nothing = Some(json!({ "conditions": [], "statuses": { "keyward-system": null } }));
+        let report = json!({ "statuses": { "keyward-system": { "state": "Accepted", "reportedBy": "keyward" }, "gloo-system": {} } });
+        assert_eq!(taken(Kind::Upstream, &report), nothing);
+        assert_eq!(taken(Kind::Upstream, &json!({ "conditions": [{ "type": "InlineCredentials", "status": "True" }] })), nothing);
+        for others in [
+            json!({ "statuses": { "gloo-system": { "state": "Accepted", "reportedBy": "gloo" } } }),
+            json!({ "statuses": { "keyward-system": { "state": "Accepted", "reportedBy": "gloo" } } }),
+            json!({ "conditions": [{ "type": "Foreign", "status": "True" }], "statuses": {} }),
+            Value::Null,
+        ] {
+            assert_eq!(taken(Kind::Upstream, &others), None, "{others}");
+        }
+        let route = Kind::Route(translate::RouteKind::Http);
+        let parent = |controller: &str| json!({ "parents": [{ "controllerName": controller }] });
+        assert_eq!(taken(route, &parent(&us.controller)), Some(json!({ "parents": [] })));
+        assert_eq!(taken(route, &parent("example.com/other")), None);
+        assert_eq!(taken(Kind::Gateway, &json!({ "conditions": [{ "type": "Accepted", "status": "True" }] })), None);
     }
 }

@@ -22,6 +22,7 @@ use tonic::{Request, Response, Status, Streaming};
 use translate::ObjectKey;
 
 use crate::authenticate::{AuthError, Authenticator, Identity};
+use crate::lifetime::{self, Lifetime};
 use crate::metrics::Metrics;
 use crate::peers::{self, Ack};
 use crate::pods::Pods;
@@ -116,7 +117,8 @@ impl AggregatedDiscoveryService for ConfigService {
         let account = ObjectKey::new(&identity.namespace, &identity.service_account);
         let requests = request.into_inner();
         if account == self.own_account {
-            return Ok(Response::new(self.board.serve(requests)));
+            let lifetime = Lifetime::new(identity.expires, self.stop.clone());
+            return Ok(Response::new(self.board.serve(requests.boxed(), lifetime)));
         }
         let gateway = self.publisher.gateway_of(&account);
         let gateway = gateway.ok_or_else(|| Status::permission_denied(format!("ServiceAccount {account} is no Gateway's")))?;
@@ -143,12 +145,14 @@ impl ConfigService {
     ) -> Result<Response<Answers>, Status> {
         let published = self.publisher.published(&gateway);
         let published = published.ok_or_else(|| Status::unavailable(format!("Gateway {gateway} is not accepted: see its status")))?;
-        let pod = ObjectKey::new(&identity.namespace, &identity.pod);
-        let gone = self.pods.end_of(&pod, &identity.pod_uid);
-        let gone = gone.ok_or_else(|| Status::unavailable(format!("pod {pod} is no proxy that this replica has seen: connect again")))?;
-        let (answers, receiver) = mpsc::channel(1);
-        let stream = ProxyStream::new(gateway, (pod.name, gone), published, self);
-        tokio::spawn(stream.run(requests.boxed(), answers, identity.expires));
+        let gone = self.pods.end_of(&identity).ok_or_else(|| {
+            let Identity { namespace, pod, .. } = &identity;
+            Status::unavailable(format!("pod {namespace}/{pod} is no proxy of Gateway {gateway} that this replica has seen: connect again"))
+        })?;
+        let lifetime = Lifetime::new(identity.expires, self.stop.clone()).of_pod(gone);
+        let (answers, receiver) = mpsc::channel(lifetime::WAITING);
+        let stream = ProxyStream::new(gateway, identity.pod, published, self);
+        tokio::spawn(stream.run(requests.boxed(), answers, lifetime));
         Ok(Response::new(ReceiverStream::new(receiver).boxed()))
     }
 }

@@ -152,13 +152,17 @@ impl Gateway {
     }
 }
 
-pub(crate) fn judge(index: &Index<'_>, classes: &Classes, gateway: &api::Gateway, settings: &Settings) -> Judged {
+/// `told` is the name of what runs for it, as it was told last.
+pub(crate) fn judge(index: &Index<'_>, classes: &Classes, gateway: &api::Gateway, settings: &Settings, told: Option<ObjectKey>) -> Judged {
     let (key, class) = (ObjectKey::of(&gateway.metadata), &gateway.spec.gateway_class_name);
     let refused = match classes.owner(class) {
         Owner::Ours => None,
         Owner::OursRefused => Some(refused_class(class)),
         Owner::Another => return Judged::Anothers,
-        Owner::Nobody => return Judged::Nobodys(Box::new(Orphan::of(index, &key, gateway, settings))),
+        Owner::Nobody => {
+            let account = settings.cluster.as_ref().map(|_| told.unwrap_or_else(|| infra::account(gateway)));
+            return Judged::Nobodys(Box::new(Orphan::of(index, &key, gateway, account.as_ref())));
+        }
     };
     let mut judged = judge_ours(index, &key, gateway);
     judged.findings.extend(refused);

@@ -68,7 +68,10 @@ impl<K: Ord + Clone, V> Memo<K, V> {
 
     /// Gives the one copy of what is looked at.
     fn remember(&mut self, key: &Arc<K>, dep: Dep) -> Arc<Dep> {
-        let dep = self.users.get_key_value(&dep).map_or_else(|| Arc::new(dep.clone()), |(known, _)| Arc::clone(known));
+        let dep = match self.users.get_key_value(&dep) {
+            Some((known, _)) => Arc::clone(known),
+            None => Arc::new(dep),
+        };
         self.users.entry(Arc::clone(&dep)).or_default().insert(Arc::clone(key));
         dep
     }

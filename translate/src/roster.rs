@@ -74,8 +74,8 @@ impl Roster {
         self.conflicts.get(&(id.clone(), nth))
     }
 
-    /// The listeners that an accepted route is on; gives whether that changes any count.
-    pub(crate) fn count_route(&mut self, id: &RouteId, listeners: Box<[String]>) -> bool {
+    /// The listeners that an accepted route is on.
+    pub(crate) fn count_route(&mut self, id: &RouteId, listeners: Box<[String]>) {
         let before = self.counted.remove(id).unwrap_or_default();
         for gone in &before {
             *self.counts.entry(gone.clone()).or_default() -= 1;
@@ -83,11 +83,9 @@ impl Roster {
         for new in &listeners {
             *self.counts.entry(new.clone()).or_default() += 1;
         }
-        let changes = before != listeners;
         if !listeners.is_empty() {
             self.counted.insert(id.clone(), listeners);
         }
-        changes
     }
 
     /// How many accepted routes a listener has: "attached … regardless of whether its references resolve" (ListenerStatus.attachedRoutes).

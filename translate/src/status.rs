@@ -18,7 +18,7 @@ use serde::Serialize;
 pub(crate) use ancestor::policy_status;
 pub use ancestor::{PolicyAncestorStatus, PolicyStatus};
 pub(crate) use gateway::View;
-pub(crate) use orphan::{gateway_without_class, set_without_class};
+pub(crate) use orphan::{gateway_without_class, set_without_class, set_without_gateway};
 pub(crate) use problem::{of, of_gateway, of_route, of_set, of_upstream};
 pub(crate) use programmed::digest;
 pub(crate) use route::{Standing, route_status};
@@ -54,7 +54,7 @@ pub struct Statuses {
     /// UDPRoutes with a parent of ours.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub udp_routes: BTreeMap<ObjectKey, RouteStatus>,
-    /// Upstreams with `spec.ai`, and others in which credentials stand.
+    /// Upstreams that are AI providers or meant to be, and others in which credentials stand.
     pub upstreams: BTreeMap<ObjectKey, UpstreamStatus>,
     /// BackendTLSPolicies with an ancestor of ours.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]

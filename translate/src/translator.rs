@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
 use policy::Config;
-use policy::config::Rule;
 
 use crate::attach::{Parent, attach};
 use crate::backend_tls;
@@ -258,7 +257,7 @@ impl Translator {
         for key in self.gateways.take_stale() {
             let made = self.objects.gateways.get(&key).map(|gateway| {
                 let index = Index::new(&self.objects);
-                (gateway::judge(&index, &self.classes, gateway, &self.settings), index.seen())
+                (gateway::judge(&index, &self.classes, gateway, &self.settings, self.told.account(&key)), index.seen())
             });
             let before = self.gateways.put(key.clone(), made);
             let now = self.gateways.get(&key);
@@ -327,7 +326,7 @@ impl Translator {
 
     /// Puts a route where it belongs now, and says so.
     fn place(&mut self, id: &RouteId) {
-        let rules = self.take_rules(id);
+        let rules = self.routes.get_mut(id).and_then(|route| route.rules.take());
         let route = self.routes.get(id);
         let mut standings = Vec::new();
         let mut places: BTreeMap<&ObjectKey, Hosts<'_>> = BTreeMap::new();
@@ -352,6 +351,9 @@ impl Translator {
             false => self.placed.insert(id.clone(), now.clone()),
         };
         let before = before.unwrap_or_default();
+        // Compiled just now; or anew, for a route that is not refused any more for the sake of others.
+        let anew = |route: &RouteState| route::compile(&Index::new(&self.objects), &self.upstreams, Arc::clone(&route.compiled.route)).1;
+        let rules = rules.or_else(|| route.filter(|_| !now.is_empty()).map(anew)).unwrap_or_default();
         for gateway in before.iter().chain(now.iter()).collect::<BTreeSet<_>>() {
             let served = places.get(gateway);
             if let Some(roster) = self.rosters.get_mut(gateway) {
@@ -364,15 +366,6 @@ impl Translator {
                 serving.place(id, readable.zip(served).map(|(_, served)| (rules.as_slice(), served)));
             }
         }
-    }
-
-    /// A route's rules: compiled just now, or compiled anew.
-    fn take_rules(&mut self, id: &RouteId) -> Vec<Rule> {
-        let Some(route) = self.routes.get_mut(id) else { return Vec::new() };
-        route.rules.take().unwrap_or_else(|| {
-            let index = Index::new(&self.objects);
-            route::compile(&index, &self.upstreams, Arc::clone(&route.compiled.route)).1
-        })
     }
 
     fn supply_backends(&mut self) {
@@ -427,7 +420,8 @@ impl Translator {
                 Some(Judged::Anothers) | None => Vec::new(),
             };
             match judged {
-                None | Some(Judged::Anothers) => self.told.infra(key, None),
+                None => self.told.infra_gone(key),
+                Some(Judged::Anothers) => self.told.infra(key, None),
                 Some(Judged::Ours(gateway)) if gateway.is_ending => self.told.infra(key, None),
                 Some(Judged::Ours(gateway)) if gateway.infra.is_some() => self.told.infra(key, gateway.infra.clone()),
                 // One that is merely invalid, or whose class is away, keeps what runs for it.
@@ -461,20 +455,19 @@ impl Translator {
 
     fn outcome_of_set(&self, key: &ObjectKey) -> (Option<ListenerSetStatus>, Vec<Problem>) {
         let Some(given) = self.objects.listener_sets.get(key) else { return (None, Vec::new()) };
-        let about = about(Kind::ListenerSet, key);
-        let gateway = given.gateway();
+        let (about, gateway) = (about(Kind::ListenerSet, key), given.gateway());
+        let was_ours = self.told.speaks_of(Kind::ListenerSet, key);
         let Some((parent, judged)) = gateway.as_ref().and_then(|parent| Some((parent, self.gateways.get(parent)?))) else {
-            return (None, vec![without_gateway(given).problem(about, "Accepted")]);
+            let finding = without_gateway(given);
+            let status = was_ours.then(|| status::set_without_gateway(given, &finding, self.now));
+            return (status, vec![finding.problem(about, "Accepted")]);
         };
         match judged {
             Judged::Ours(gateway) => match gateway.sets.get(key) {
                 Some(set) => (Some(self.view(parent, gateway).set_status(set)), status::of_set(about, gateway, set)),
                 None => (None, Vec::new()),
             },
-            Judged::Nobodys(orphan) => {
-                let was_ours = self.told.speaks_of(Kind::ListenerSet, key);
-                (was_ours.then(|| status::set_without_class(given, orphan, self.now)), Vec::new())
-            }
+            Judged::Nobodys(orphan) => (was_ours.then(|| status::set_without_class(given, orphan, self.now)), Vec::new()),
             // Of a Gateway that is not ours, others speak.
             Judged::Anothers => (None, Vec::new()),
         }

@@ -18,7 +18,7 @@ pub struct Update {
     pub configs: BTreeMap<ObjectKey, ConfigChange>,
     /// What each object's status is to say; `None`: the object is not ours any more. Times are all the same: whoever writes sets them.
     pub statuses: Vec<(Kind, ObjectKey, Option<Status>)>,
-    /// What runs for each Gateway; `None`: nothing any more.
+    /// What is to run for each Gateway; `None`: nothing, even if an earlier process let something run.
     pub infra: BTreeMap<ObjectKey, Option<Infra>>,
     /// Inline credentials by namespace and kind, where it is other than before; `None`: there are none any more.
     pub inline: BTreeMap<(String, Kind), Option<InlineCount>>,
@@ -106,7 +106,8 @@ type Mark = [u8; 16];
 pub(crate) struct Told {
     statuses: BTreeMap<Id, Mark>,
     problems: BTreeMap<Id, Mark>,
-    infra: BTreeMap<ObjectKey, Infra>,
+    /// By Gateway that exists; `None`: nothing is to run for it.
+    infra: BTreeMap<ObjectKey, Option<Infra>>,
     inline: BTreeMap<(String, Kind), InlineCount>,
     update: Update,
 }
@@ -142,10 +143,23 @@ impl Told {
         }
     }
 
-    /// `None`: nothing runs for it any more.
+    /// What is to run for a Gateway. That it is nothing is said also of one of which nothing was said yet: an earlier process may have let
+    /// something run for it.
     pub(crate) fn infra(&mut self, gateway: &ObjectKey, infra: Option<Infra>) {
-        if replace(&mut self.infra, gateway.clone(), infra.clone()) {
+        if replace(&mut self.infra, gateway.clone(), Some(infra.clone())) {
             self.update.infra.insert(gateway.clone(), infra);
+        }
+    }
+
+    /// The name of what is to run for a Gateway, if that was said.
+    pub(crate) fn account(&self, gateway: &ObjectKey) -> Option<ObjectKey> {
+        self.infra.get(gateway)?.as_ref().map(Infra::service_account)
+    }
+
+    /// A Gateway is gone, and what runs for it goes with it.
+    pub(crate) fn infra_gone(&mut self, gateway: &ObjectKey) {
+        if self.infra.remove(gateway).flatten().is_some() {
+            self.update.infra.insert(gateway.clone(), None);
         }
     }
 

@@ -66,7 +66,7 @@ pub(crate) fn judge(index: &Index<'_>, upstream: &Upstream) -> Judged {
             (Err(refused.with), None)
         }
     };
-    Judged { generation: upstream.metadata.generation, is_ai: upstream.spec.ai.is_some(), backend, secret, findings }
+    Judged { generation: upstream.metadata.generation, is_ai: upstream.spec.is_ai(), backend, secret, findings }
 }
 
 /// An Upstream that cannot be served.
@@ -96,7 +96,10 @@ fn kind_of_provider(upstream: &Upstream) -> Result<crds::Provider<'_>, Refused> 
             Err(Refused::new(Reason::InvalidUpstream, &format!("spec.{other}"), "UnsupportedUpstreamType", message))
         }
         (None, None) => {
-            let message = "spec.ai is missing: name an AI provider there";
+            let message = match upstream.spec.misplaced_provider() {
+                Some(provider) => format!("spec.ai is missing: move {provider} from spec to spec.ai"),
+                None => "spec.ai is missing: name an AI provider there".to_owned(),
+            };
             Err(Refused::new(Reason::InvalidUpstream, "spec.ai", INVALID, message))
         }
         (Some(_), Some(other)) => {

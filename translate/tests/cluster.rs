@@ -217,6 +217,46 @@ fn a_gateway_whose_class_goes_says_so_and_keeps_what_runs_for_it() {
 }
 
 #[test]
+fn a_gateway_that_names_a_class_that_does_not_exist_says_where_what_runs_is_reached() {
+    let mut translator = of_own_class();
+    translator.set(gateway(&json!({ "gatewayClassName": "typo" })));
+    let update = translator.translate();
+    assert!(update.infra.is_empty(), "what runs is touched");
+    let status = last_of(update.statuses).0.unwrap();
+    assert!(status.conditions[0].message.contains("no GatewayClass typo"), "{:?}", status.conditions);
+    assert_eq!(addresses(&status), ["192.0.2.1"]);
+
+    translator.set(service_named("gw-own", Some("192.0.2.2")));
+    let status = last_of(translator.translate().statuses).0.unwrap();
+    assert_eq!(addresses(&status), ["192.0.2.2"]);
+}
+
+#[test]
+fn a_listener_set_whose_gateway_goes_says_so() {
+    let mut translator = of_own_class();
+    translator.remove(Kind::Gateway, &ObjectKey::new("ns", "gw"));
+    let set = last_of(translator.translate().statuses).1.unwrap();
+    for kind in ["Accepted", "Programmed"] {
+        assert_eq!(condition(&set.conditions, kind), ("Unknown", "Pending"));
+    }
+    assert!(set.conditions.iter().all(|one| one.message.contains("Gateway ns/gw does not exist")), "{:?}", set.conditions);
+    assert!(set.listeners.is_empty());
+
+    translator.remove(Kind::ListenerSet, &ObjectKey::new("ns", "set"));
+    assert_eq!(last_of(translator.translate().statuses), (None, None));
+}
+
+#[test]
+fn a_listener_set_that_never_had_a_gateway_is_not_spoken_of() {
+    let mut translator = translator();
+    translator.set(listener_set());
+    let update = translator.translate();
+    assert!(update.statuses.is_empty(), "{:?}", update.statuses);
+    let problems: Vec<&str> = update.problems.values().flatten().map(|problem| problem.reason.as_str()).collect();
+    assert_eq!(problems, ["ParentNotAccepted"]);
+}
+
+#[test]
 fn a_gateway_whose_class_becomes_anothers_is_let_go() {
     let mut translator = of_own_class();
     class_is_gone(&mut translator);
@@ -226,6 +266,22 @@ fn a_gateway_whose_class_becomes_anothers_is_let_go() {
     let statuses: Vec<_> = update.statuses.iter().map(|(kind, _, status)| (*kind, status.is_some())).collect();
     assert!(statuses.contains(&(Kind::Gateway, false)) && statuses.contains(&(Kind::ListenerSet, false)), "{statuses:?}");
     assert!(update.infra.values().all(Option::is_none) && update.infra.len() == 1, "what runs is left behind");
+}
+
+#[test]
+fn what_an_earlier_process_let_run_for_a_gateway_that_is_anothers_now_is_let_go_once() {
+    let mut translator = translator();
+    let more = json!({ "gatewayClassName": "own" });
+    translator.set(gateway(&more));
+    assert!(translator.translate().infra.is_empty(), "nobody's class says nothing about what runs");
+    translator.set(class("example.com/other"));
+    let update = translator.translate();
+    assert!(update.infra.values().all(Option::is_none) && update.infra.len() == 1, "what runs is left behind");
+    assert!(update.statuses.is_empty() && update.problems.values().all(Vec::is_empty), "another's Gateway is spoken of");
+    translator.set(gateway(&json!({ "gatewayClassName": "own", "addresses": [] })));
+    assert!(translator.translate().infra.is_empty(), "it was let go already");
+    translator.remove(Kind::Gateway, &ObjectKey::new("ns", "gw"));
+    assert!(translator.translate().infra.is_empty(), "it was let go already");
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! Upstreams of Gloo's other types: Gloo serves and reports them, and nothing is said of them here but where a route of ours leads to one.
+//! One that is only written wrongly is none of these.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
@@ -39,11 +40,30 @@ fn says_nothing_of_gloos_other_types() {
         json!({ "kube": { "serviceName": "a", "serviceNamespace": "b", "servicePort": 80 }, "sslConfig": {} }),
         json!({ "aws": {} }),
         json!({ "notKnownYet": {} }),
+        json!({ "sslConfig": {} }),
+        json!({ "static": {}, "openai": {} }),
     ] {
         let mut translator = translator();
         set_upstream(&mut translator, spec.clone());
         let update = translator.translate();
         assert!(update.statuses.is_empty() && update.problems.is_empty(), "{spec}: {:?} {:?}", update.statuses, update.problems);
+    }
+}
+
+#[test]
+fn an_ai_upstream_that_is_written_wrongly_says_so() {
+    for (spec, remedy) in [
+        (json!({}), "name an AI provider there"),
+        (json!({ "openai": { "authToken": { "passthrough": {} } } }), "move openai from spec to spec.ai"),
+        (json!({ "azureOpenai": {}, "sslConfig": {} }), "move azureOpenai from spec to spec.ai"),
+    ] {
+        let mut translator = translator();
+        set_upstream(&mut translator, spec);
+        let update = translator.translate();
+        let [accepted] = upstream_status(&update).unwrap().conditions.as_slice() else { panic!("{:?}", update.statuses) };
+        assert_eq!((accepted.status.as_str(), accepted.reason.as_str()), ("False", "InvalidUpstream"));
+        assert!(accepted.message.contains(remedy), "{}", accepted.message);
+        assert!(update.problems.values().flatten().any(|problem| problem.message.contains(remedy)), "{:?}", update.problems);
     }
 }
 

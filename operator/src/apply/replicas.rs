@@ -20,6 +20,11 @@ pub(super) fn are_left_out(object: &InfraObject) -> bool {
     object.kind == "Deployment" && object.value.pointer(NUMBER).is_none()
 }
 
+/// The number that an object has; it is not in the object any more then.
+pub(super) fn take(live: &mut Manifest) -> Option<i64> {
+    live.rest.get_mut("spec")?.as_object_mut()?.remove("replicas")?.as_i64()
+}
+
 /// What the keeper is to apply, so that the number outlives an apply of ours without it; `None`: the number is not ours any more.
 pub(super) fn kept(live: &Manifest) -> Option<Value> {
     let entries = live.metadata.managed_fields.iter().flatten();
@@ -66,5 +71,12 @@ mod tests {
         assert!(are_left_out(&object("Deployment", json!({}))));
         assert!(!are_left_out(&object("Deployment", json!({ "replicas": 1 }))));
         assert!(!are_left_out(&object("Service", json!({}))));
+    }
+
+    #[test]
+    fn takes_the_number_out_and_nothing_else() {
+        let mut live = live(FIELD_MANAGER, "Apply", &json!({}));
+        assert_eq!((take(&mut live), &live.rest["spec"]), (Some(3), &json!({ "paused": false })));
+        assert_eq!(take(&mut live), None);
     }
 }

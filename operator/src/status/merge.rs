@@ -144,13 +144,23 @@ impl Entries<'_> {
 const OURS: [&str; 7] =
     ["Accepted", "Programmed", "ResolvedRefs", "Conflicted", "PartiallyInvalid", "InlineCredentials", "InsecureFrontendValidationMode"];
 
+fn is_own_type(condition: &Value) -> bool {
+    condition.get("type").and_then(Value::as_str).is_some_and(|kind| OURS.contains(&kind))
+}
+
+/// Whether an Upstream's status has anything of ours, who report in a namespace.
+pub(crate) fn reports(live: &Value, namespace: &str) -> bool {
+    let report = live.get("statuses").and_then(|reports| reports.get(namespace));
+    let reporter = report.and_then(|report| report.get("reportedBy")).and_then(Value::as_str);
+    reporter == Some("keyward") || list(live.get("conditions")).iter().any(is_own_type)
+}
+
 /// Ours with their times, in the order of the live ones as far as they are known there; others' types stay where they are.
 fn conditions(live: Option<&Value>, ours: &Value, now: Timestamp) -> Value {
     let ours = timed(live, Some(ours), now);
     let ours = list(Some(&ours));
     let of_type = |kind: Option<&Value>| ours.iter().find(|one| one.get("type") == kind);
     let before = list(live);
-    let is_own_type = |one: &Value| one.get("type").and_then(Value::as_str).is_some_and(|kind| OURS.contains(&kind));
     let kept = before.iter().filter_map(|one| of_type(one.get("type")).or((!is_own_type(one)).then_some(one)).cloned());
     let new = ours.iter().filter(|one| !before.iter().any(|other| other.get("type") == one.get("type"))).cloned();
     kept.chain(new).collect()

@@ -1,9 +1,8 @@
 //! One proxy's stream: what it has, what it was told and has not acknowledged, what it refused.
 
 use std::collections::HashMap;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Instant;
 
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource};
 use envoy_types::pb::google::protobuf::Any;
@@ -11,31 +10,25 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use policy::wire::{TYPE_URL, encode_one};
 use tokio::sync::mpsc;
-use tokio::time::Sleep;
-use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use translate::ObjectKey;
 
 use super::ConfigService;
+use crate::lifetime::{Answers, End, Lifetime};
 use crate::metrics::Metrics;
 use crate::peers::{Ack, Board};
 use crate::publish::{Batch, Published};
-
-/// A stream whose token says no end ends after this: a proxy proves again who it is.
-const LONGEST: Duration = Duration::from_secs(3600);
 
 pub(super) type Requests = BoxStream<'static, Result<DeltaDiscoveryRequest, Status>>;
 
 pub(super) struct ProxyStream {
     gateway: ObjectKey,
     pod: String,
-    pod_gone: CancellationToken,
     published: std::sync::Weak<Published>,
     revisions: tokio::sync::watch::Receiver<u64>,
     acks: mpsc::Sender<Ack>,
     board: Arc<Board>,
     metrics: Arc<Metrics>,
-    stop: CancellationToken,
     /// What the proxy said it had, until it acknowledges something of ours.
     initial: HashMap<String, String>,
     /// Everything up to here was acknowledged. `None`: the proxy has not said what it has; 0: it has, and acknowledged nothing yet.
@@ -53,31 +46,17 @@ struct Outstanding {
     sent: Instant,
 }
 
-/// Why a stream ends.
-enum End {
-    /// The proxy left.
-    Left,
-    Told(Status),
-}
-
 impl ProxyStream {
-    /// Of a pod, with what is cancelled when that is gone. It holds the configuration only weakly: a Gateway that is gone ends its streams.
-    pub(super) fn new(
-        gateway: ObjectKey,
-        (pod, pod_gone): (String, CancellationToken),
-        published: Arc<Published>,
-        service: &ConfigService,
-    ) -> Self {
+    /// It holds the configuration only weakly: a Gateway that is gone ends its streams.
+    pub(super) fn new(gateway: ObjectKey, pod: String, published: Arc<Published>, service: &ConfigService) -> Self {
         Self {
             gateway,
             pod,
-            pod_gone,
             revisions: published.follow(),
             published: Arc::downgrade(&published),
             acks: service.acks.clone(),
             board: Arc::clone(&service.board),
             metrics: Arc::clone(&service.metrics),
-            stop: service.stop.clone(),
             initial: HashMap::new(),
             acknowledged: None,
             outstanding: None,
@@ -86,18 +65,10 @@ impl ProxyStream {
         }
     }
 
-    pub(super) async fn run(
-        mut self,
-        mut requests: Requests,
-        answers: mpsc::Sender<Result<DeltaDiscoveryResponse, Status>>,
-        expires: Option<SystemTime>,
-    ) {
+    pub(super) async fn run(mut self, mut requests: Requests, answers: Answers, mut lifetime: Lifetime) {
         self.metrics.xds_clients.inc();
         self.say("a proxy is connected");
-        let end = self.converse(&mut requests, &answers, lifetime(expires)).await;
-        if let End::Told(status) = end {
-            let _ = answers.send(Err(status)).await;
-        }
+        self.converse(&mut requests, &answers, &mut lifetime).await.tell(&answers);
         self.board.forget(&self.gateway, &self.pod);
         self.say("a proxy is disconnected");
         self.metrics.xds_clients.dec();
@@ -107,35 +78,25 @@ impl ProxyStream {
         tracing::info!(gateway = %self.gateway, proxy.pod = self.pod, "{what}");
     }
 
-    async fn converse(
-        &mut self,
-        requests: &mut Requests,
-        answers: &mpsc::Sender<Result<DeltaDiscoveryResponse, Status>>,
-        lifetime: Duration,
-    ) -> End {
-        let mut expired = Box::pin(tokio::time::sleep(lifetime));
+    async fn converse(&mut self, requests: &mut Requests, answers: &Answers, lifetime: &mut Lifetime) -> End {
         loop {
-            match self.turn(requests, &mut expired).await {
-                Ok(None) => {}
-                Ok(Some(batch)) => {
-                    if answers.send(Ok(self.answer(batch))).await.is_err() {
-                        return End::Left;
-                    }
-                }
-                Err(end) => return end,
+            let said = match self.turn(requests, lifetime).await {
+                Ok(None) => Ok(()),
+                Ok(Some(batch)) => lifetime.send(answers, self.answer(batch)).await,
+                Err(end) => Err(end),
+            };
+            if let Err(end) = said {
+                return end;
             }
         }
     }
 
     /// The next thing that happens; gives what there is to tell then.
-    async fn turn(&mut self, requests: &mut Requests, expired: &mut Pin<Box<Sleep>>) -> Result<Option<Batch>, End> {
-        let (stop, pod_gone) = (self.stop.clone(), self.pod_gone.clone());
+    async fn turn(&mut self, requests: &mut Requests, lifetime: &mut Lifetime) -> Result<Option<Batch>, End> {
         let told = tokio::select! {
             request = requests.next() => self.hear(request.ok_or(End::Left)?).await,
             changed = self.revisions.changed() => changed.map_err(|_| Status::not_found("the Gateway is gone")).and_then(|()| self.news()),
-            () = expired => Err(Status::unauthenticated("the token has expired: connect again")),
-            () = pod_gone.cancelled() => Err(Status::unauthenticated("the pod is gone, and its token with it")),
-            () = stop.cancelled() => Err(Status::unavailable("this replica stops: connect again")),
+            end = lifetime.ended() => return Err(end),
         };
         told.map_err(End::Told)
     }
@@ -205,9 +166,4 @@ impl ProxyStream {
         self.outstanding = Some(Outstanding { nonce, revision: batch.revision, digest: batch.digest, sent: Instant::now() });
         answer
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "a token's expiry is a time of day")]
-fn lifetime(expires: Option<SystemTime>) -> Duration {
-    expires.and_then(|expires| expires.duration_since(SystemTime::now()).ok()).unwrap_or(LONGEST).min(LONGEST)
 }

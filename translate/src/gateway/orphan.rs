@@ -4,9 +4,9 @@
 use gateway_api::experimental::gateways as api;
 
 use super::address::{self, GatewayAddress};
+use crate::ObjectKey;
 use crate::finding::{About, Finding, Problem};
 use crate::index::Index;
-use crate::{ObjectKey, Settings, infra};
 
 /// Such a Gateway.
 #[derive(Debug)]
@@ -18,11 +18,11 @@ pub(crate) struct Orphan {
 }
 
 impl Orphan {
-    pub(super) fn of(index: &Index<'_>, key: &ObjectKey, gateway: &api::Gateway, settings: &Settings) -> Self {
-        let service = settings.cluster.as_ref().and_then(|_| index.service(&infra::account(gateway)));
+    /// `account` has the name of what runs for it; the class that it names now may be another than the one after which that is called.
+    pub(super) fn of(index: &Index<'_>, key: &ObjectKey, gateway: &api::Gateway, account: Option<&ObjectKey>) -> Self {
         Self {
             generation: gateway.metadata.generation,
-            addresses: service.map(address::of_service).unwrap_or_default(),
+            addresses: account.and_then(|account| index.service(account)).map(address::of_service).unwrap_or_default(),
             problem: unknown_class(key, &gateway.spec.gateway_class_name),
         }
     }
