@@ -2,6 +2,14 @@
 
 package parts
 
+// What kubeadm asks for its static pods: cmd/kubeadm/app/phases/controlplane/manifests.go and util/etcd.
+const (
+	apiServerMillicores         = 250
+	controllerManagerMillicores = 200
+	schedulerMillicores         = 100
+	etcdMillicores              = 100
+)
+
 const (
 	etcdData = "/var/lib/etcd"
 	// etcd has no TLS: it listens on the loopback address of a namespace whose pods have loopback addresses of their own.
@@ -17,7 +25,7 @@ const (
 
 // Etcd does not wait for the disk: a cluster that loses power is made anew.
 func Etcd() Part {
-	return Part{Name: "etcd", Arguments: []string{
+	return Part{Name: "etcd", Millicores: etcdMillicores, Arguments: []string{
 		"--data-dir=" + etcdData,
 		"--listen-client-urls=" + etcdURL,
 		"--advertise-client-urls=" + etcdURL,
@@ -41,7 +49,7 @@ const (
 
 // APIServer listens on the node's address. Admission plugins are the default ones, which include ValidatingAdmissionPolicy.
 func APIServer(node Node, audit AuditPolicy) Part {
-	return Part{Name: "kube-apiserver", Arguments: []string{
+	return Part{Name: "kube-apiserver", Millicores: apiServerMillicores, Arguments: []string{
 		"--etcd-servers=" + etcdURL,
 		"--advertise-address=" + node.Address,
 		"--secure-port=" + apiPort,
@@ -81,7 +89,7 @@ func APIServer(node Node, audit AuditPolicy) Part {
 // ControllerManager runs every controller that is on by default, each with the rights of its own ServiceAccount.
 func ControllerManager() Part {
 	kubeconfig := config("kube-controller-manager.kubeconfig")
-	return Part{Name: "kube-controller-manager", Arguments: []string{
+	return Part{Name: "kube-controller-manager", Millicores: controllerManagerMillicores, Arguments: []string{
 		"--kubeconfig=" + kubeconfig,
 		"--authentication-kubeconfig=" + kubeconfig,
 		"--authorization-kubeconfig=" + kubeconfig,
@@ -103,7 +111,7 @@ func ControllerManager() Part {
 // Scheduler has one node to choose from.
 func Scheduler() Part {
 	kubeconfig := config("kube-scheduler.kubeconfig")
-	return Part{Name: "kube-scheduler", Arguments: []string{
+	return Part{Name: "kube-scheduler", Millicores: schedulerMillicores, Arguments: []string{
 		"--kubeconfig=" + kubeconfig,
 		"--authentication-kubeconfig=" + kubeconfig,
 		"--authorization-kubeconfig=" + kubeconfig,

@@ -21,6 +21,8 @@ const AdminKubeconfig = Config + "/admin.kubeconfig"
 type Part struct {
 	Name      string
 	Arguments []string
+	// Millicores of CPU that are asked for it, as for a pod; 0: it runs outside, as a node's own services do.
+	Millicores int
 }
 
 //go:embed files

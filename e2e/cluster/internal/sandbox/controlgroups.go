@@ -4,10 +4,12 @@ package sandbox
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"syscall"
 	"time"
 )
@@ -30,6 +32,40 @@ func createControlGroups(name string) error {
 		}
 	}
 	return nil
+}
+
+// Share gives a process the share of CPU that a pod with such a request has, beside the group of all pods. Without that, each of its threads
+// would weigh as much as all pods together. Where no hierarchy shares CPU, nothing happens.
+func Share(cluster, group string, millicores, process int) error {
+	hierarchies, err := hierarchies()
+	if err != nil {
+		return err
+	}
+	for _, hierarchy := range hierarchies {
+		dir := filepath.Join(hierarchy, cluster, group)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+		// As kubelet converts: shares of v1 from 2 to 262144 are weights of v2 from 1 to 10000.
+		shares := millicores * 1024 / 1000
+		weight := 1 + (shares-2)*9999/262142
+		if !set(dir, "cpu.shares", shares) && !set(dir, "cpu.weight", weight) {
+			continue
+		}
+		if !set(dir, "cgroup.procs", process) {
+			return fmt.Errorf("%s takes no process", dir)
+		}
+	}
+	return nil
+}
+
+// set writes a number into a file of a control group, if there is such a file.
+func set(dir, file string, number int) bool {
+	path := filepath.Join(dir, file)
+	if _, err := os.Stat(path); err != nil {
+		return false
+	}
+	return os.WriteFile(path, []byte(strconv.Itoa(number)), 0) == nil
 }
 
 func removeControlGroups(name string) error {

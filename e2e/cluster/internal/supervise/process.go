@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"keyward.dev/e2e/cluster/internal/parts"
+	"keyward.dev/e2e/cluster/internal/sandbox"
 	"keyward.dev/e2e/cluster/internal/state"
 )
 
@@ -57,7 +58,15 @@ func (r *runner) runOnce(ctx context.Context, part parts.Part) error {
 	command.Stdout, command.Stderr = log, log
 	command.WaitDelay = patience
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
-	return command.Run()
+	if err := command.Start(); err != nil {
+		return err
+	}
+	if part.Millicores > 0 {
+		if err := sandbox.Share(r.cluster.Name, part.Name, part.Millicores, command.Process.Pid); err != nil {
+			slog.Warn("part has no share of CPU of its own", "part", part.Name, "error", err)
+		}
+	}
+	return command.Wait()
 }
 
 // program is one that build.sh made, or else one of the system.
