@@ -22,7 +22,7 @@ use crate::service::{Webhook, respond};
 /// A handshake takes no longer.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 /// A review of usual length is read at once; by itself, rustls asks for 4 KiB at a time.
-const READ: usize = 16 * 1024;
+const READ: usize = 8 * 1024;
 /// Reviews in flight at the end take no longer, since API servers do not wait longer.
 const LAST_REVIEWS: Duration = Duration::from_secs(10);
 /// After a failed accept, which means that there are no file descriptors.
