@@ -236,10 +236,10 @@ fn the_webhook_answers_as_the_table_says() -> Result<()> {
 }
 
 /// `config/components/admission-policy`, until this is dropped.
-struct Policy<'c>(&'c Cluster);
+pub(crate) struct Policy<'c>(&'c Cluster);
 
 impl<'c> Policy<'c> {
-    fn apply(cluster: &'c Cluster) -> Result<Self> {
+    pub(crate) fn apply(cluster: &'c Cluster) -> Result<Self> {
         let this = Self(cluster);
         this.kubectl("apply", &["--server-side"])?;
         Ok(this)
