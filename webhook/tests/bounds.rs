@@ -23,7 +23,9 @@ fn peak() -> anyhow::Result<u64> {
 
 /// An Upstream whose `spec` is this JSON.
 fn upstream(spec: &str) -> String {
-    format!("{{\"apiVersion\":\"gloo.solo.io/v1\",\"kind\":\"Upstream\",\"metadata\":{{\"name\":\"u\",\"namespace\":\"team\"}},\"spec\":{spec}}}")
+    format!(
+        "{{\"apiVersion\":\"gloo.solo.io/v1\",\"kind\":\"Upstream\",\"metadata\":{{\"name\":\"u\",\"namespace\":\"team\"}},\"spec\":{spec}}}"
+    )
 }
 
 fn review(object: &str, old: Option<&str>) -> String {
