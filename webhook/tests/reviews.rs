@@ -135,7 +135,7 @@ async fn answers_as_the_files_say() -> anyhow::Result<()> {
 async fn refuses_what_cannot_be_read_by_a_status_that_fails_the_call() -> anyhow::Result<()> {
     let webhook = webhook("open");
     let deep = format!("{{\"apiVersion\":\"admission.k8s.io/v1\",\"kind\":\"AdmissionReview\",\"request\":{}", "[".repeat(500_000));
-    let long = format!("{{\"canary\":\"{}\"}}", "canary".repeat(600_000));
+    let long = format!("{{\"canary\":\"{}\"}}", "canary".repeat(700_000));
     let number =
         json!({ "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": { "uid": 1, "object": CANARY } }).to_string();
     let no_uid = json!({ "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": { "object": CANARY } }).to_string();
@@ -152,6 +152,21 @@ async fn refuses_what_cannot_be_read_by_a_status_that_fails_the_call() -> anyhow
         assert_eq!(status, expected, "{text}");
     }
     assert!(webhook.metrics.encode().contains("keyward_webhook_reviews_total{verdict=\"unreadable\"} 7"));
+    Ok(())
+}
+
+/// etcd takes objects of 1.5 MiB.
+#[tokio::test]
+async fn an_update_of_the_longest_objects_is_answered_envelope_included() -> anyhow::Result<()> {
+    let mut object = inline();
+    object["spec"]["ai"]["openai"]["model"] = json!("m".repeat(3 * 512 * 1024 - object.to_string().len()));
+    let mut old = object.clone();
+    old["spec"]["ai"]["openai"]["authToken"]["inline"] = json!("sk-canary-1");
+    let review = review(&object, Some(&old));
+    anyhow::ensure!(review.to_string().len() > 3 * 1024 * 1024);
+    assert_eq!(ask(&webhook("protected"), &review).await?["status"]["code"], 403);
+    let unreadable = format!("{{\"canary\": \"{}\"", "m".repeat(3 * 1024 * 1024));
+    assert_eq!(post(&webhook("protected"), unreadable).await?.0, StatusCode::BAD_REQUEST);
     Ok(())
 }
 
