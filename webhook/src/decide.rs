@@ -94,10 +94,11 @@ fn judge(request: &Request, compared: &Compared, labelled: &Labelled) -> Verdict
     let unchanged = |level: Level| compared.unchanged.iter().filter(move |one: &&Violation| one.reason.level() <= level);
     let refused: Vec<&Violation> = introduced(levels.enforce).collect();
     let mut verdict = Verdict { warnings: message::odd_labels(&request.namespace, &labelled.odd), ..Verdict::default() };
-    let recorded: Vec<&Violation> = introduced(levels.audit).chain(unchanged(levels.audit)).collect();
-    if !recorded.is_empty() || !refused.is_empty() {
+    // What is refused is recorded, however little is to be.
+    let recorded: Vec<&Violation> = introduced(levels.audit.max(levels.enforce)).chain(unchanged(levels.audit)).collect();
+    if !recorded.is_empty() {
         verdict.audit.insert("enforce", levels.enforce.to_string());
-        verdict.audit.insert("violations", message::audit(if recorded.is_empty() { &refused } else { &recorded }));
+        verdict.audit.insert("violations", message::audit(&recorded));
     }
     if refused.is_empty() {
         // What stays because it was there before is worth a warning wherever it would be refused.

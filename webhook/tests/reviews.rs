@@ -179,6 +179,23 @@ async fn an_update_of_the_longest_objects_is_answered_envelope_included() -> any
 }
 
 #[tokio::test]
+async fn what_is_refused_is_recorded_however_little_is_to_be() -> anyhow::Result<()> {
+    let webhook = webhook("open");
+    let labels =
+        [("enforce", "protected"), ("audit", "open")].map(|(what, level)| (format!("credentials.keyward.dev/{what}"), level.to_owned()));
+    webhook.namespaces.write().replace(vec![("protected".to_owned(), BTreeMap::from(labels))]);
+    let old = upstream(json!({ "mistral": { "authToken": { "inline": "$TOKEN" } } }));
+    let mut object = inline();
+    object["spec"]["ai"]["mistral"] = old["spec"]["ai"]["mistral"].clone();
+    let (openai, mistral) = ("spec.ai.openai.authToken.inline=InlineToken", "spec.ai.mistral.authToken.inline=UnexpandedToken");
+    let created = ask(&webhook, &review(&object, None)).await?;
+    assert_eq!(created["auditAnnotations"]["violations"], format!("{mistral}; {openai}"));
+    let updated = ask(&webhook, &review(&object, Some(&old))).await?;
+    assert_eq!(updated["auditAnnotations"]["violations"], format!("{openai}; {mistral}"), "one was there before");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_refusal_helps() -> anyhow::Result<()> {
     let webhook = webhook("protected");
     let answer = ask(&webhook, &review(&inline(), None)).await?;
