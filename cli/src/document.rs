@@ -1,5 +1,6 @@
 //! One YAML document to one typed object. Errors say where and what, and never quote the document: it may hold a credential.
 
+use std::fmt;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Secret;
@@ -21,11 +22,18 @@ pub(crate) struct Mistake {
 }
 
 /// An object of a kind that is understood. A List has several.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Object {
     pub(crate) kind: String,
     pub(crate) key: ObjectKey,
     pub(crate) value: Value,
+}
+
+/// Without the manifest, which may hold a credential.
+impl fmt::Debug for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Object").field("kind", &self.kind).field("key", &self.key).finish_non_exhaustive()
+    }
 }
 
 /// A document's text as YAML; `None`: nothing but comments.
@@ -203,6 +211,13 @@ mod tests {
             assert_eq!(mistake.field, field);
             assert!(!mistake.message.contains("canary"), "{mistake:?}");
         }
+    }
+
+    #[test]
+    fn prints_no_manifest() {
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"Authorization": "sk-canary"}});
+        let printed = format!("{:?}", only(secret).unwrap());
+        assert!(printed.contains("Secret") && !printed.contains("canary"), "{printed}");
     }
 
     #[test]

@@ -94,7 +94,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()
     watch_everything(&client, &Watching { inputs, metrics: Arc::clone(&outlets.metrics), stop: stop.clone() });
     let translator = Translator::new(options.settings());
     let engine = tokio::spawn(Engine::new(translator, outlets, options.own()).run(received));
-    let xds = tokio::spawn(xds::serve(options.xds_listen, authority.server_config("h2"), service));
+    let xds = tokio::spawn(xds::serve(options.xds_listen, pod::tls::server_config(authority.resolver(), "h2"), service));
 
     tokio::select! {
         () = stop.cancelled() => {}

@@ -128,14 +128,9 @@ impl Authority {
         self.expiry.subscribe()
     }
 
-    /// TLS with the current certificate, whatever that is when a client comes. Inside of it this protocol is spoken, as ALPN calls it.
-    pub fn server_config(&self, protocol: &str) -> Arc<rustls::ServerConfig> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = rustls::ServerConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13]);
-        #[expect(clippy::expect_used, reason = "the provider has TLS 1.3")]
-        let mut config = builder.expect("TLS 1.3").with_no_client_auth().with_cert_resolver(Arc::clone(&self.leaf) as _);
-        config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
-        Arc::new(config)
+    /// The certificate that is current when a client comes.
+    pub fn resolver(&self) -> Arc<dyn ResolvesServerCert> {
+        Arc::clone(&self.leaf) as _
     }
 
     /// Follows the Secret, renews the serving certificate, and as leader renews the authority.

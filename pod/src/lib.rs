@@ -6,3 +6,4 @@ pub mod client;
 pub mod log;
 pub mod panic;
 pub mod stop;
+pub mod tls;

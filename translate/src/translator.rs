@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crds::credentials::Levels;
 use k8s_openapi::jiff::Timestamp;
 use policy::Config;
 
@@ -213,7 +214,7 @@ impl Translator {
         for key in self.upstreams.take_stale() {
             let made = self.objects.upstreams.get(&key).map(|upstream| {
                 let index = Index::new(&self.objects);
-                let mut judged = upstream::judge(&index, upstream);
+                let mut judged = upstream::judge(&index, upstream, self.levels(&index, &key.namespace));
                 judged.findings.extend(self.inline(&index, Kind::Upstream, &key));
                 (judged, index.seen())
             });
@@ -239,8 +240,11 @@ impl Translator {
     /// What is to be said of an object's inline credentials.
     fn inline(&self, index: &Index<'_>, kind: Kind, key: &ObjectKey) -> Option<Finding> {
         let found = self.objects.inline(kind, key)?;
-        let levels = self.settings.levels.labelled(&index.namespace_labels(&key.namespace)).levels;
-        inline::finding(found, &key.namespace, levels)
+        inline::finding(found, &key.namespace, self.levels(index, &key.namespace))
+    }
+
+    fn levels(&self, index: &Index<'_>, namespace: &str) -> Levels {
+        self.settings.levels.labelled(&index.namespace_labels(namespace)).levels
     }
 
     fn count_inline(&mut self) {

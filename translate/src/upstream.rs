@@ -8,6 +8,7 @@ mod text;
 
 use std::sync::Arc;
 
+use crds::credentials::Levels;
 use crds::{AuthToken, Upstream};
 use policy::Reason;
 use policy::config::{Backend, Provider, Secret};
@@ -55,11 +56,12 @@ impl Judged {
     }
 }
 
-pub(crate) fn judge(index: &Index<'_>, upstream: &Upstream) -> Judged {
+/// The levels are those of its namespace.
+pub(crate) fn judge(index: &Index<'_>, upstream: &Upstream, levels: Levels) -> Judged {
     let mut findings = Findings::default();
     findings.extend(not_understood(upstream));
     let draft = kind_of_provider(upstream).and_then(provider::draft);
-    let (backend, secret) = match draft.and_then(|draft| finish(index, upstream, draft, &mut findings)) {
+    let (backend, secret) = match draft.and_then(|draft| finish(index, (upstream, levels), draft, &mut findings)) {
         Ok((provider, secret)) => (Ok(Arc::new(Backend::Provider(provider))), secret),
         Err(refused) => {
             findings.push(refused.finding);
@@ -113,7 +115,12 @@ fn kind_of_provider(upstream: &Upstream) -> Result<crds::Provider<'_>, Refused> 
 type Finished = (Provider, Option<(String, Arc<Secret>)>);
 
 /// From a draft to a provider: its address, its paths, its credential.
-fn finish(index: &Index<'_>, upstream: &Upstream, draft: provider::Draft<'_>, findings: &mut Findings) -> Result<Finished, Refused> {
+fn finish(
+    index: &Index<'_>,
+    (upstream, levels): (&Upstream, Levels),
+    draft: provider::Draft<'_>,
+    findings: &mut Findings,
+) -> Result<Finished, Refused> {
     let below = |flaw: Flaw| Refused::invalid(flaw.under(&format!(".{}", draft.field)));
     let tls = !is_plaintext(upstream, findings);
     let address = address::of(draft.host.as_deref(), draft.custom_host, tls).map_err(below)?;
@@ -123,7 +130,7 @@ fn finish(index: &Index<'_>, upstream: &Upstream, draft: provider::Draft<'_>, fi
     let source = draft.auth_token.unwrap_or(&none).source();
     let source = source.map_err(|error| Refused::new(Reason::InvalidUpstream, &field, INVALID, error.to_string()))?;
     let key = ObjectKey::of(&upstream.metadata);
-    let place = credential::Place { upstream: &key, field: &field, hosts: [&address.host, &address.hostname] };
+    let place = credential::Place { upstream: &key, field: &field, hosts: [&address.host, &address.hostname], levels };
     let resolved = credential::resolve(index, source, place);
     findings.extend(resolved.findings);
     findings.extend(draft.warnings);

@@ -36,9 +36,12 @@ struct Status<'v> {
     message: &'v str,
 }
 
+/// Holds what is answered about most objects.
+const USUAL: usize = 512;
+
 /// An `AdmissionReview` with the response, as JSON.
 #[expect(clippy::expect_used, reason = "texts and numbers under names are JSON")]
-pub fn answer(uid: &str, verdict: &Verdict) -> String {
+pub fn answer(uid: &str, verdict: &Verdict) -> Vec<u8> {
     let refusal = verdict.refusal.as_ref();
     let response = Response {
         uid,
@@ -47,5 +50,7 @@ pub fn answer(uid: &str, verdict: &Verdict) -> String {
         warnings: Some(verdict.warnings.as_slice()).filter(|lines| !lines.is_empty()),
         audit_annotations: Some(&verdict.audit).filter(|notes| !notes.is_empty()),
     };
-    serde_json::to_string(&Review { api_version: API_VERSION, kind: "AdmissionReview", response }).expect("an answer is JSON")
+    let mut text = Vec::with_capacity(USUAL);
+    serde_json::to_writer(&mut text, &Review { api_version: API_VERSION, kind: "AdmissionReview", response }).expect("an answer is JSON");
+    text
 }

@@ -9,6 +9,7 @@ use anyhow::Context;
 use kube::Client;
 use parking_lot::RwLock;
 use pod::authority::Authority;
+use pod::tls::server_config;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -62,20 +63,12 @@ impl Certificates {
 
     /// TLS for API servers.
     pub fn server_config(&self) -> Arc<rustls::ServerConfig> {
-        match self {
-            Self::Own(authority) => authority.server_config(PROTOCOL),
-            Self::Files(files) => server_config(Arc::clone(files)),
-        }
+        let resolver = match self {
+            Self::Own(authority) => authority.resolver(),
+            Self::Files(files) => Arc::clone(files) as _,
+        };
+        server_config(resolver, PROTOCOL)
     }
-}
-
-#[expect(clippy::expect_used, reason = "the provider has TLS 1.3")]
-fn server_config(files: Arc<Files>) -> Arc<rustls::ServerConfig> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = rustls::ServerConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13]);
-    let mut config = builder.expect("TLS 1.3").with_no_client_auth().with_cert_resolver(files);
-    config.alpn_protocols = vec![PROTOCOL.as_bytes().to_vec()];
-    Arc::new(config)
 }
 
 /// When a certificate ends, in seconds since 1970.

@@ -12,7 +12,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use rustls::ServerConfig;
-use tokio::io::BufReader;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -21,8 +20,6 @@ use crate::service::{Webhook, respond};
 
 /// A handshake takes no longer.
 const HANDSHAKE: Duration = Duration::from_secs(5);
-/// A review of usual length is read at once; by itself, rustls asks for 4 KiB at a time.
-const READ: usize = 8 * 1024;
 /// Reviews in flight at the end take no longer, since API servers do not wait longer.
 const LAST_REVIEWS: Duration = Duration::from_secs(10);
 /// After a failed accept, which means that there are no file descriptors.
@@ -58,14 +55,16 @@ async fn connection(acceptor: TlsAcceptor, stream: TcpStream, webhook: Arc<Webho
         let webhook = Arc::clone(&webhook);
         async move { Ok::<_, Infallible>(respond(&webhook, request).await) }
     });
-    let connection = http1::Builder::new().header_read_timeout(None::<Duration>).serve_connection(TokioIo::new(tls), service);
+    // No API server looks at the date of an answer. Answers are short: they are copied behind their heads.
+    let mut http = http1::Builder::new();
+    http.header_read_timeout(None::<Duration>).auto_date_header(false).writev(false);
+    let connection = http.serve_connection(TokioIo::new(tls), service);
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%error, "a connection ended");
     }
 }
 
-async fn handshake(acceptor: &TlsAcceptor, stream: TcpStream) -> Option<TlsStream<BufReader<TcpStream>>> {
-    let stream = BufReader::with_capacity(READ, stream);
+async fn handshake(acceptor: &TlsAcceptor, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
     let shaken = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await.ok()?;
     shaken.inspect_err(|error| tracing::warn!(%error, "a handshake failed: is the caBundle right?")).ok()
 }

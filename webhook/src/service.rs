@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http_body_util::{BodyExt, Collected, Full, Limited};
 use hyper::body::{Body, Bytes};
@@ -23,6 +24,9 @@ use crate::request::{LONGEST, Request, Undecodable};
 
 /// Namespaces by their metadata.
 pub type NamespaceApi = Api<PartialObjectMeta<Namespace>>;
+
+/// A review takes no longer to arrive: no API server waits longer for its answer, and others should not be able to hold memory by it.
+const SLOWEST: Duration = Duration::from_secs(10);
 
 /// What reviews need.
 pub struct Webhook {
@@ -52,7 +56,7 @@ impl Webhook {
         let Some(lookup) = self.lookup.as_ref().filter(|_| unknown) else { return };
         match lookup.get_opt(namespace).await {
             Ok(Some(found)) => {
-                self.namespaces.write().insert(namespace.to_owned(), &found.metadata.labels.unwrap_or_default());
+                self.namespaces.write().meet(namespace.to_owned(), &found.metadata.labels.unwrap_or_default());
             }
             Ok(None) => {}
             Err(error) => tracing::warn!(%error, namespace.name = namespace, "a namespace could not be looked up"),
@@ -60,7 +64,7 @@ impl Webhook {
     }
 
     /// A review that panics must not end the others: with `failurePolicy: Fail` they would be refused, and the one would be sent again.
-    async fn answer(&self, body: Option<Bytes>) -> Result<String, Failure> {
+    async fn answer(&self, body: Option<Bytes>) -> Result<Vec<u8>, Failure> {
         let bytes = body.ok_or(Failure::TooLong)?;
         let request = contained(|| Request::decode(&bytes))??;
         if request.kind.is_some() {
@@ -79,14 +83,14 @@ impl Webhook {
     fn failed(&self, failure: &Failure) -> Response<Full<Bytes>> {
         self.metrics.reviews.with_label_values(&[failure.as_str()]).inc();
         tracing::warn!(reason = %failure, "a review could not be answered");
-        response(failure.status(), "text/plain; charset=utf-8", format!("{failure}\n"))
+        response(failure.status(), "text/plain; charset=utf-8", format!("{failure}\n").into_bytes())
     }
 }
 
 /// Why a review has no answer. It says nothing of the object.
 #[derive(thiserror::Error, Clone, Debug, PartialEq, Eq)]
 enum Failure {
-    #[error("a review longer than {longest} bytes, or cut off", longest = LONGEST)]
+    #[error("a review longer than {longest} bytes, cut off, or too slow to arrive", longest = LONGEST)]
     TooLong,
     #[error(transparent)]
     Undecodable(#[from] Undecodable),
@@ -128,10 +132,11 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     if request.method() != Method::POST || request.uri().path() != "/validate" {
-        return response(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", "POST /validate\n".to_owned());
+        return response(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", b"POST /validate\n".to_vec());
     }
     let timer = webhook.metrics.seconds.start_timer();
-    let body = Limited::new(request.into_body(), LONGEST).collect().await.ok().map(Collected::to_bytes);
+    let body = tokio::time::timeout(SLOWEST, Limited::new(request.into_body(), LONGEST).collect()).await;
+    let body = body.ok().and_then(Result::ok).map(Collected::to_bytes);
     let mut response = match webhook.answer(body).await {
         Ok(answer) => response(StatusCode::OK, "application/json", answer),
         Err(failure) => webhook.failed(&failure),
@@ -144,7 +149,7 @@ where
     response
 }
 
-fn response(status: StatusCode, content_type: &'static str, text: String) -> Response<Full<Bytes>> {
+fn response(status: StatusCode, content_type: &'static str, text: Vec<u8>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::<Bytes>::from(text));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

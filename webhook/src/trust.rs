@@ -2,7 +2,7 @@
 //! what the live bundle does not vouch for would fail every review, so it takes none.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use futures::StreamExt;
@@ -28,8 +28,18 @@ const RETRY: Duration = Duration::from_secs(1);
 /// A patch that failed is tried again, whether or not anything happens.
 const LOOK: Duration = Duration::from_secs(10);
 
+/// Readiness is asked every second. For so long it remembers a yes, unless the certificate or a bundle has changed.
+const REMEMBERED: Duration = Duration::from_secs(5);
+
 /// The caBundle of each webhook in the configuration, by name.
-type Live = Vec<(String, Vec<u8>)>;
+type Bundles = Vec<(String, Vec<u8>)>;
+
+/// What is known of the configuration.
+struct Live {
+    bundles: Bundles,
+    /// What they all vouched for, and when.
+    vouched: Option<(Arc<CertifiedKey>, Instant)>,
+}
 
 /// What API servers trust.
 pub(crate) struct Trust {
@@ -75,7 +85,7 @@ impl Trust {
             Event::Init => *listed = false,
             Event::Apply(configuration) | Event::InitApply(configuration) => {
                 *listed = true;
-                *self.live.lock() = Some(live(configuration));
+                *self.live.lock() = Some(Live::of(configuration));
             }
             Event::InitDone if *listed => {}
             Event::InitDone | Event::Delete(_) => *self.live.lock() = None,
@@ -90,24 +100,42 @@ impl Trust {
     /// Applies the bundle and nothing else: every other field stays whose it is. What does not exist is not made, since an entry with
     /// nothing but a bundle is not valid.
     async fn heal(&self, wanted: &str) -> kube::Result<()> {
-        let stale = self.live.lock().as_ref().filter(|live| live.iter().any(|(_, bundle)| bundle != wanted.as_bytes())).cloned();
-        let Some(stale) = stale.filter(|_| !wanted.is_empty()) else { return Ok(()) };
+        let stale = self.live.lock().as_ref().map(|live| &live.bundles).filter(|bundles| is_stale(bundles, wanted)).cloned();
+        let Some(stale) = stale else { return Ok(()) };
         let patch = patch(&self.name, &stale, wanted);
         let healed = self.configurations.patch(&self.name, &PatchParams::apply(NAME).force(), &Patch::Apply(patch)).await?;
         tracing::info!(configuration.name = self.name, "set the caBundle");
-        *self.live.lock() = Some(live(healed));
+        *self.live.lock() = Some(Live::of(healed));
         Ok(())
     }
 
     /// Whether API servers accept what is served; else why not.
-    pub(crate) fn verify(&self, served: &CertifiedKey) -> Result<(), String> {
-        let live = self.live.lock();
-        let live = live.as_ref().ok_or_else(|| format!("there is no ValidatingWebhookConfiguration {}", self.name))?;
-        for (webhook, bundle) in live {
+    pub(crate) fn verify(&self, served: &Arc<CertifiedKey>) -> Result<(), String> {
+        let mut live = self.live.lock();
+        let live = live.as_mut().ok_or_else(|| format!("there is no ValidatingWebhookConfiguration {}", self.name))?;
+        if live.vouched.as_ref().is_some_and(|(key, at)| Arc::ptr_eq(key, served) && at.elapsed() < REMEMBERED) {
+            return Ok(());
+        }
+        for (webhook, bundle) in &live.bundles {
             verify(bundle, served, &self.server_name).map_err(|why| format!("the caBundle of {webhook} does not vouch for it: {why}"))?;
         }
+        live.vouched = Some((Arc::clone(served), Instant::now()));
         Ok(())
     }
+}
+
+impl Live {
+    fn of(configuration: ValidatingWebhookConfiguration) -> Self {
+        let webhooks = configuration.webhooks.into_iter().flatten();
+        let bundle = |bundle: Option<ByteString>| bundle.map(|bundle| bundle.0).unwrap_or_default();
+        let bundles = webhooks.map(|webhook| (webhook.name, bundle(webhook.client_config.ca_bundle))).collect();
+        Self { bundles, vouched: None }
+    }
+}
+
+/// Nothing is, where no bundle is wanted.
+fn is_stale(bundles: &Bundles, wanted: &str) -> bool {
+    !wanted.is_empty() && bundles.iter().any(|(_, bundle)| bundle != wanted.as_bytes())
 }
 
 /// Waits for ever where there is nothing to wait for.
@@ -121,12 +149,7 @@ async fn changed(bundle: &mut Option<watch::Receiver<String>>) {
     }
 }
 
-fn live(configuration: ValidatingWebhookConfiguration) -> Live {
-    let webhooks = configuration.webhooks.into_iter().flatten();
-    webhooks.map(|webhook| (webhook.name, webhook.client_config.ca_bundle.map(|bundle| bundle.0).unwrap_or_default())).collect()
-}
-
-fn patch(name: &str, stale: &Live, wanted: &str) -> Value {
+fn patch(name: &str, stale: &Bundles, wanted: &str) -> Value {
     let bundle = ByteString(wanted.as_bytes().to_vec());
     let webhooks = stale.iter().map(|(webhook, _)| json!({ "name": webhook, "clientConfig": { "caBundle": bundle } }));
     json!({

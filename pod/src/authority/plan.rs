@@ -83,7 +83,8 @@ impl Stored {
     pub(super) fn plan(&self, now: Timestamp, overlap: Duration) -> Action {
         let Some(current) = &self.current else { return Action::Nothing };
         match &self.next {
-            Some(next) if elapsed(next.made, now) >= overlap => Action::Promote,
+            // Nobody trusts one that has ended, while no replica ran: there is nothing to wait for.
+            Some(next) if elapsed(next.made, now) >= overlap || current.ends <= now => Action::Promote,
             Some(_) => Action::Nothing,
             None if elapsed(current.made, now) >= elapsed(current.made, current.ends) * 2 / 3 => Action::Stage,
             None if self.previous.iter().any(|one| one.ends <= now) => Action::Retire,
@@ -137,6 +138,17 @@ mod tests {
         assert!(promoted.bundle().contains(&old));
         assert_eq!(promoted.plan(at(300), OVERLAP), Action::Retire);
         assert!(!promoted.retired(at(300)).bundle().contains(&old));
+    }
+
+    #[test]
+    fn a_new_authority_signs_at_once_when_the_old_one_has_ended() {
+        let stored = fresh();
+        assert_eq!(stored.plan(at(301), OVERLAP), Action::Stage);
+        let staged = stored.staged(Signer::new("test", LIFE, at(301)).unwrap());
+        assert_eq!(staged.plan(at(301), OVERLAP), Action::Promote);
+        let promoted = staged.promoted();
+        assert_eq!(promoted.plan(at(302), OVERLAP), Action::Retire);
+        assert_eq!(promoted.retired(at(302)).bundle().matches("BEGIN").count(), 1);
     }
 
     #[test]

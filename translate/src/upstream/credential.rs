@@ -1,6 +1,7 @@
-//! `authToken`: from a source to a credential that may be sent, or the reason why none may. Rules 2, 5 and 6 of the architecture page,
-//! section 4. No token gets into a message.
+//! `authToken`: from a source to a credential that may be sent, or the reason why none may. ARCHITECTURE.md's credential rules 2, 5 and 6: what
+//! of a Secret is its value, fail closed, and a Secret goes only where it may. No token gets into a message.
 
+use crds::credentials::{ENFORCE, Level, Levels};
 use crds::{SecretRef, TokenSource};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1;
@@ -28,6 +29,8 @@ pub(super) struct Place<'a> {
     pub(super) field: &'a str,
     /// Every name that the connection uses: the one to connect to and the one to verify.
     pub(super) hosts: [&'a str; 2],
+    /// Of the Upstream's namespace.
+    pub(super) levels: Levels,
 }
 
 /// The outcome. A credential that cannot be used comes with a finding that says why.
@@ -40,9 +43,9 @@ pub(super) struct Resolved {
 }
 
 impl Resolved {
-    fn token(name: String, token: Token, warning: Option<Finding>) -> Self {
+    fn token(name: String, token: Token, findings: Vec<Finding>) -> Self {
         let secret = Some((name.clone(), Secret::Token(token)));
-        Self { credential: Credential::Secret(name), secret, findings: warning.into_iter().collect() }
+        Self { credential: Credential::Secret(name), secret, findings }
     }
 
     fn unavailable(reason: Reason, finding: Finding) -> Self {
@@ -60,7 +63,7 @@ pub(super) fn resolve(index: &Index<'_>, source: TokenSource<'_>, place: Place<'
 
 fn inline(given: &str, place: Place<'_>) -> Resolved {
     match usable(given) {
-        Ok(token) => Resolved::token(format!("Inline/{}", place.upstream), token, None),
+        Ok(token) => Resolved::token(format!("Inline/{}", place.upstream), token, Vec::new()),
         Err(unusable) => {
             let message = format!("the inline token {}", unusable.words());
             let finding = Finding::accepted(format!("{}.inline", place.field), "InvalidInlineToken", message);
@@ -72,9 +75,9 @@ fn inline(given: &str, place: Place<'_>) -> Resolved {
 fn secret_ref(index: &Index<'_>, reference: &SecretRef, place: Place<'_>) -> Resolved {
     let field = format!("{}.secretRef", place.field);
     match find(index, reference, place) {
-        Ok(Found { key, token, warning }) => {
-            let warning = warning.map(|message| Finding::refs_warning(field, "UnusualSecretKey", message));
-            Resolved::token(format!("Secret/{key}"), token, warning)
+        Ok(Found { key, token, warnings }) => {
+            let warnings = warnings.into_iter().map(|(reason, message)| Finding::refs_warning(field.clone(), reason, message));
+            Resolved::token(format!("Secret/{key}"), token, warnings.collect())
         }
         Err(Miss { refuse, reason, message }) => Resolved::unavailable(refuse, Finding::refs(field, reason, message)),
     }
@@ -83,7 +86,8 @@ fn secret_ref(index: &Index<'_>, reference: &SecretRef, place: Place<'_>) -> Res
 struct Found {
     key: ObjectKey,
     token: Token,
-    warning: Option<String>,
+    /// Reasons and messages.
+    warnings: Vec<(&'static str, String)>,
 }
 
 struct Miss {
@@ -106,7 +110,7 @@ fn find(index: &Index<'_>, reference: &SecretRef, place: Place<'_>) -> Result<Fo
         );
         return Err(Miss { refuse: Reason::SecretMissing, reason: "SecretNotFound", message });
     };
-    bound(secret, &key, place)?;
+    let unbound = bound(secret, &key, place)?;
     let invalid = |message| Miss { refuse: Reason::SecretMalformed, reason: "InvalidSecret", message };
     if !TOKEN_TYPES.contains(&secret.type_.as_deref().unwrap_or_default()) {
         let message = format!("Secret {key} is of a type that is for something else than tokens: put the token into one of type Opaque");
@@ -116,9 +120,12 @@ fn find(index: &Index<'_>, reference: &SecretRef, place: Place<'_>) -> Result<Fo
     let text = std::str::from_utf8(&bytes.0)
         .map_err(|_| invalid(format!("key {data_key} of Secret {key} is not UTF-8 text: put the token there")))?;
     let token = usable(text).map_err(|unusable| invalid(format!("key {data_key} of Secret {key} {}", unusable.words())))?;
-    let warning = (data_key != AUTHORIZATION)
-        .then(|| format!("Secret {key} has no key {AUTHORIZATION}; its only key {data_key} is used: rename it to {AUTHORIZATION}"));
-    Ok(Found { key, token, warning })
+    let misnamed = (data_key != AUTHORIZATION).then(|| {
+        let message = format!("Secret {key} has no key {AUTHORIZATION}; its only key {data_key} is used: rename it to {AUTHORIZATION}");
+        ("UnusualSecretKey", message)
+    });
+    let unbound = unbound.map(|message| ("UnboundSecret", message));
+    Ok(Found { key, token, warnings: unbound.into_iter().chain(misnamed).collect() })
 }
 
 /// "A Secret goes only where it may": another namespace must have granted it. Checked before existence, so that nothing is told of it.
@@ -131,17 +138,33 @@ fn permitted(index: &Index<'_>, key: &ObjectKey, place: Place<'_>) -> Result<(),
     }
 }
 
-/// A Secret with the annotation goes to the hosts it names and to no other.
-fn bound(secret: &v1::Secret, key: &ObjectKey, place: Place<'_>) -> Result<(), Miss> {
-    let Some(allowed) = secret.metadata.annotations.as_ref().and_then(|all| all.get(ALLOWED_HOSTS_ANNOTATION)) else { return Ok(()) };
+/// A Secret with the annotation goes to the hosts it names and to no other. One without goes anywhere, unless the Upstream's namespace is
+/// restricted. Otherwise the outcome is what would be said there, for a namespace that is about to be.
+fn bound(secret: &v1::Secret, key: &ObjectKey, place: Place<'_>) -> Result<Option<String>, Miss> {
+    let refused = |message| Miss { refuse: Reason::SecretNotPermitted, reason: "RefNotPermitted", message };
+    let Some(allowed) = secret.metadata.annotations.as_ref().and_then(|all| all.get(ALLOWED_HOSTS_ANNOTATION)) else {
+        return match (place.levels.enforce, place.levels.audit) {
+            (Level::Restricted, _) => Err(refused(unbound(key, place))),
+            (_, Level::Restricted) => Ok(Some(unbound(key, place))),
+            _ => Ok(None),
+        };
+    };
     match place.hosts.into_iter().find(|host| !is_allowed(allowed, host)) {
-        None => Ok(()),
-        Some(host) => {
-            let message =
-                format!("Secret {key} must not be sent to {host}: its annotation {ALLOWED_HOSTS_ANNOTATION} does not name that host");
-            Err(Miss { refuse: Reason::SecretNotPermitted, reason: "RefNotPermitted", message })
-        }
+        None => Ok(None),
+        Some(host) => Err(refused(format!(
+            "Secret {key} must not be sent to {host}: its annotation {ALLOWED_HOSTS_ANNOTATION} does not name that host"
+        ))),
     }
+}
+
+/// Says the command for the hosts that the Upstream names; whether these are right is for the Secret's owner to say.
+fn unbound(key: &ObjectKey, place: Place<'_>) -> String {
+    let [host, hostname] = place.hosts;
+    let hosts = if host == hostname { host.to_owned() } else { format!("{host},{hostname}") };
+    format!(
+        "Secret {key} may be sent anywhere, which {ENFORCE}: restricted forbids: kubectl annotate secret {} -n {} {ALLOWED_HOSTS_ANNOTATION}={hosts}",
+        key.name, key.namespace
+    )
 }
 
 /// Whether a comma-separated list of hosts, each with an optional leading `*.`, has a host. What cannot be read allows nothing.
