@@ -197,7 +197,7 @@ mod tests {
         let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let config = builder.with_root_certificates(roots).with_no_client_auth();
         let mut client = ClientConnection::new(Arc::new(config), ServerName::try_from(NAME).unwrap()).unwrap();
-        let mut server = ServerConnection::new(server_config(Arc::clone(files))).unwrap();
+        let mut server = ServerConnection::new(Certificates::Files(Arc::clone(files)).server_config()).unwrap();
         while client.is_handshaking() || server.is_handshaking() {
             let mut wire = Vec::new();
             client.write_tls(&mut wire).unwrap();

@@ -78,7 +78,8 @@ fn create(request: &Request, remedy: &Remedy) -> String {
     }
 }
 
-/// On the live object, or on the file: what was refused is nowhere else. With the namespace, which the file may have left to a flag.
+/// On the live object where these credentials are all that changes: a patch would lose anything else, and might meet another entry of a pool
+/// at the same place. Else on the file. With the namespace, which the file may have left to a flag.
 fn patch(request: &Request, remedies: &[Remedy]) -> String {
     let (name, namespace) = (shown(&request.name, "NAME"), shown(&request.namespace, "NAMESPACE"));
     let nothing = Value::Null;
@@ -86,33 +87,16 @@ fn patch(request: &Request, remedies: &[Remedy]) -> String {
     let patch = remedy::patch(remedies, object);
     let them = if remedies.len() == 1 { "it" } else { "them" };
     let moved = remedy::misplaced(remedies, object).map_or("", |_| ", and have its provider in spec.ai, where it is read");
-    match lives(request, remedies) {
+    let lives = request.old.as_ref().is_some_and(|old| remedy::are_all_that_differs(remedies, old, object));
+    match lives {
         true => {
             format!("Let the Upstream refer to {them}{moved}:\n  kubectl patch upstream {name} -n {namespace} --type=json -p '{patch}'\n")
         }
         false => format!(
-            "Let the manifest refer to {them}{moved} (FILE: this Upstream and nothing else):\n  \
+            "Let the manifest refer to {them}{moved} (FILE has this Upstream and nothing else):\n  \
              kubectl patch --local -f FILE --type=json -p '{patch}' -o yaml -n {namespace} | kubectl apply -n {namespace} -f -\n"
         ),
     }
-}
-
-/// Whether an object that is there changes in these credentials alone. If anything else changes, a patch of the live object would lose it,
-/// and might meet another entry of a pool at the same place.
-fn lives(request: &Request, remedies: &[Remedy]) -> bool {
-    let both = request.old.as_ref().zip(request.object.as_ref());
-    both.is_some_and(|(old, new)| spec_without(remedies, old) == spec_without(remedies, new))
-}
-
-fn spec_without(remedies: &[Remedy], object: &Value) -> Option<Value> {
-    let mut object = object.clone();
-    for pointer in remedies.iter().map(|remedy| remedy.place.pointer()) {
-        let Some((provider, field)) = pointer.rsplit_once('/') else { continue };
-        if let Some(provider) = object.pointer_mut(provider).and_then(Value::as_object_mut) {
-            provider.remove(field);
-        }
-    }
-    object.get_mut("spec").map(Value::take)
 }
 
 /// Warnings, few enough for an API server to pass on.

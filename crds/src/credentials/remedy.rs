@@ -87,6 +87,38 @@ pub fn misplaced(remedies: &[Remedy], upstream: &Value) -> Option<&'static str> 
     outside.first().copied().filter(|_| free && outside.len() == 1)
 }
 
+/// Whether the specs of two Upstreams are equal but for these credentials.
+pub fn are_all_that_differs(remedies: &[Remedy], old: &Value, new: &Value) -> bool {
+    let places: Vec<&[Step]> = remedies.iter().map(|remedy| remedy.place.steps()).collect();
+    let in_spec = below(&places, |step| *step == Step::Field("spec"));
+    equal_but_for(&in_spec, old.get("spec"), new.get("spec"))
+}
+
+/// By looking, since copies of long objects would be as long.
+fn equal_but_for(places: &[&[Step]], old: Option<&Value>, new: Option<&Value>) -> bool {
+    if places.is_empty() {
+        return old == new;
+    }
+    if places.iter().any(|place| place.is_empty()) {
+        return true;
+    }
+    match (old, new) {
+        (Some(Value::Object(old)), Some(Value::Object(new))) => old.keys().chain(new.keys()).all(|key| {
+            let places = below(places, |step| matches!(step, Step::Field(name) if *name == key.as_str()));
+            equal_but_for(&places, old.get(key), new.get(key))
+        }),
+        (Some(Value::Array(old)), Some(Value::Array(new))) => {
+            let of = |nth: usize| below(places, |step| *step == Step::Index(nth));
+            old.len() == new.len() && old.iter().zip(new).enumerate().all(|(nth, (old, new))| equal_but_for(&of(nth), Some(old), Some(new)))
+        }
+        _ => old == new,
+    }
+}
+
+fn below<'p>(places: &[&'p [Step]], is_next: impl Fn(&Step) -> bool) -> Vec<&'p [Step]> {
+    places.iter().filter_map(|place| place.split_first().filter(|(step, _)| is_next(step)).map(|(_, rest)| rest)).collect()
+}
+
 /// An Upstream without inline tokens, and the Secrets that have them. Not printable: these are the tokens.
 pub struct Moved {
     /// The Upstream, referring to the Secrets, without its last-applied copy.

@@ -170,7 +170,8 @@ impl<'c> OwnWebhook<'c> {
         let mut cluster_rules = self.cluster.get(Kind::CLUSTER_ROLE, "", NAME)?["rules"].clone();
         rename(&mut cluster_rules, NAME, &name);
         if let (Some(rules), Some(resource)) = (cluster_rules.as_array_mut(), without) {
-            rules.retain(|rule| !rule["resources"].as_array().is_some_and(|resources| resources.iter().any(|one| one == resource)));
+            let is_about = |rule: &Value| rule["resources"].as_array().is_some_and(|all| all.iter().any(|one| one == resource));
+            rules.retain(|rule| !is_about(rule));
         }
         let mut rules = self.cluster.get(Kind::ROLE, SYSTEM, NAME)?["rules"].clone();
         rename(&mut rules, "keyward-webhook-ca", CA);

@@ -32,7 +32,11 @@ fn pool(first: &str, second: &str) -> String {
 }
 
 fn upstream(ai: &str) -> String {
-    format!("apiVersion: gloo.solo.io/v1\nkind: Upstream\nmetadata: {{name: openai}}\nspec: {{ai: {ai}}}\n")
+    with_spec(&format!("{{ai: {ai}}}"))
+}
+
+fn with_spec(spec: &str) -> String {
+    format!("apiVersion: gloo.solo.io/v1\nkind: Upstream\nmetadata: {{name: openai}}\nspec: {spec}\n")
 }
 
 /// A manifest in a file, as a user has it.
@@ -170,6 +174,23 @@ fn the_keys_of_bedrock_are_moved_by_the_commands_of_a_refusal() -> Result<()> {
     paste(&cluster, create, Some(&entered))?;
     paste(&cluster, &manifest.fill_in(patch), None)?;
     assert_moved(&namespace, "/spec/ai/bedrock/credentialProvider", "openai-bedrock", &texts)
+}
+
+/// Its author left out `ai`: then the provider goes where it is read, and has its token in a Secret.
+#[test]
+fn a_misplaced_provider_is_moved_by_the_commands_of_a_refusal() -> Result<()> {
+    let cluster = Cluster::shared()?;
+    let namespace = protected(&cluster, "misplaced")?;
+    let manifest = Manifest::write(&with_spec(&format!("{{openai: {{authToken: {{inline: {TOKEN}}}, model: gpt-4o}}}}")))?;
+    let refused = manifest.refused(&namespace)?;
+    let commands = commands(&refused);
+    let [create, patch] = commands.as_slice() else { anyhow::bail!("other commands than two: {refused}") };
+    paste(&cluster, create, Some(&format!("{TOKEN}\n")))?;
+    paste(&cluster, &manifest.fill_in(patch), None)?;
+    assert_moved(&namespace, "/spec/ai/openai/authToken", "openai-spec-openai", &[("Authorization", TOKEN)])?;
+    let upstream = namespace.get(Kind::UPSTREAM, "openai")?;
+    assert_eq!((&upstream["spec"]["ai"]["openai"]["model"], &upstream["spec"]["openai"]), (&json!("gpt-4o"), &json!(null)));
+    Ok(())
 }
 
 /// Nothing of the guide but the inline token is held up.
