@@ -160,19 +160,26 @@ fn the_copy_counts_only_for_credentials_and_only_once() {
 }
 
 #[test]
-fn a_remedy_names_the_secret_and_patches_the_place() -> anyhow::Result<()> {
-    let pooled =
-        upstream(json!({ "multi": { "priorities": [{ "pool": [{}, { "azureOpenai": { "authToken": { "inline": "canary" } } }] }] } }));
-    let found = inline_credentials(&pooled);
-    let remedy = found.first().and_then(|one| Remedy::of(one, "u")).context("no remedy")?;
-    assert_eq!((remedy.secret.as_str(), remedy.holds), ("u-azureopenai-0-1", Holds::Token));
-    let patch = json!([{
-        "op": "add",
-        "path": "/spec/ai/multi/priorities/0/pool/1/azureOpenai/authToken",
-        "value": { "secretRef": { "name": "u-azureopenai-0-1" } }
-    }]);
-    assert_eq!(remedy.patch(), patch);
-    Ok(())
+fn remedies_name_a_secret_for_each_place_and_one_patch_has_them_all() {
+    let keys = json!({ "accessKeyId": "canary", "secretAccessKey": "canary" });
+    let pool = json!([{}, { "azureOpenai": { "authToken": { "inline": "canary" } } }, { "bedrock": { "credentialProvider": { "inline": keys } } }]);
+    let pooled = upstream(json!({ "multi": { "priorities": [{ "pool": pool }] } }));
+    let remedies = Remedy::all(&inline_credentials(&pooled), "u");
+    let named: Vec<(&str, Holds)> = remedies.iter().map(|remedy| (remedy.secret.as_str(), remedy.holds)).collect();
+    assert_eq!(named, [("u-azureopenai-0-1", Holds::Token), ("u-bedrock-0-2", Holds::AwsKeys)]);
+    let patch = json!([
+        {
+            "op": "add",
+            "path": "/spec/ai/multi/priorities/0/pool/1/azureOpenai/authToken",
+            "value": { "secretRef": { "name": "u-azureopenai-0-1" } }
+        },
+        {
+            "op": "add",
+            "path": "/spec/ai/multi/priorities/0/pool/2/bedrock/credentialProvider",
+            "value": { "secretRef": { "name": "u-bedrock-0-2" } }
+        }
+    ]);
+    assert_eq!(remedy::patch(&remedies, &pooled), patch);
 }
 
 #[test]

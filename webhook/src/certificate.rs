@@ -130,3 +130,116 @@ fn read(directory: &Path) -> anyhow::Result<CertifiedKey> {
     key.end_entity_cert().ok().context("tls.crt is empty")?;
     Ok(key)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use rustls::pki_types::ServerName;
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConnection};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const NAME: &str = "keyward-webhook.keyward-system.svc";
+
+    /// A certificate and its key, PEM, and what a client is served of them.
+    struct Pair {
+        certificate: String,
+        key: String,
+        der: CertificateDer<'static>,
+    }
+
+    impl Pair {
+        fn new() -> Self {
+            let made = rcgen::generate_simple_self_signed(vec![NAME.to_owned()]).unwrap();
+            Self { certificate: made.cert.pem(), key: made.signing_key.serialize_pem(), der: made.cert.der().clone() }
+        }
+    }
+
+    /// A Secret's volume as a kubelet keeps it: files are links into `..data`, which is a link to a directory and is swapped whole.
+    struct Volume {
+        directory: TempDir,
+        versions: usize,
+    }
+
+    impl Volume {
+        fn new() -> Self {
+            let directory = TempDir::new().unwrap();
+            for name in ["tls.crt", "tls.key"] {
+                symlink(Path::new("..data").join(name), directory.path().join(name)).unwrap();
+            }
+            Self { directory, versions: 0 }
+        }
+
+        fn swap(&mut self, certificate: &str, key: &str) {
+            self.versions += 1;
+            let (volume, version) = (self.directory.path(), format!("..{}", self.versions));
+            std::fs::create_dir(volume.join(&version)).unwrap();
+            std::fs::write(volume.join(&version).join("tls.crt"), certificate).unwrap();
+            std::fs::write(volume.join(&version).join("tls.key"), key).unwrap();
+            symlink(&version, volume.join("..data_tmp")).unwrap();
+            std::fs::rename(volume.join("..data_tmp"), volume.join("..data")).unwrap();
+        }
+
+        fn empty(&self) {
+            std::fs::remove_file(self.directory.path().join("..data")).unwrap();
+        }
+    }
+
+    /// What a client is served who trusts these.
+    fn served(files: &Arc<Files>, trusted: &[&Pair]) -> CertificateDer<'static> {
+        let mut roots = RootCertStore::empty();
+        for pair in trusted {
+            roots.add(pair.der.clone()).unwrap();
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config = builder.with_root_certificates(roots).with_no_client_auth();
+        let mut client = ClientConnection::new(Arc::new(config), ServerName::try_from(NAME).unwrap()).unwrap();
+        let mut server = ServerConnection::new(Certificates::Files(Arc::clone(files)).server_config()).unwrap();
+        while client.is_handshaking() || server.is_handshaking() {
+            let mut wire = Vec::new();
+            client.write_tls(&mut wire).unwrap();
+            server.read_tls(&mut wire.as_slice()).unwrap();
+            server.process_new_packets().unwrap();
+            wire.clear();
+            server.write_tls(&mut wire).unwrap();
+            client.read_tls(&mut wire.as_slice()).unwrap();
+            client.process_new_packets().unwrap();
+        }
+        client.peer_certificates().unwrap()[0].clone()
+    }
+
+    #[test]
+    fn a_new_pair_is_served_when_it_is_whole_and_the_last_one_until_then() {
+        let (old, new, mut volume) = (Pair::new(), Pair::new(), Volume::new());
+        let files = Arc::new(Files { directory: volume.directory.path().to_owned(), current: RwLock::new(None) });
+        files.look();
+        assert!(files.current.read().is_none(), "there is nothing to serve");
+        volume.swap(&old.certificate, &old.key);
+        files.look();
+        assert_eq!(served(&files, &[&old, &new]), old.der);
+
+        let half = |text: &str| text[..text.len() / 2].to_owned();
+        for (what, certificate, key) in [
+            ("another's key", new.certificate.clone(), old.key.clone()),
+            ("half a certificate", half(&new.certificate), new.key.clone()),
+            ("a chain that is cut off", new.certificate.clone() + &half(&old.certificate), new.key.clone()),
+            ("half a key", new.certificate.clone(), half(&new.key)),
+            ("no certificate", String::new(), new.key.clone()),
+            ("no key", new.certificate.clone(), String::new()),
+        ] {
+            volume.swap(&certificate, &key);
+            files.look();
+            assert_eq!(served(&files, &[&old, &new]), old.der, "{what}");
+        }
+        volume.empty();
+        files.look();
+        assert_eq!(served(&files, &[&old, &new]), old.der, "no files");
+
+        volume.swap(&new.certificate, &new.key);
+        files.look();
+        assert_eq!(served(&files, &[&old, &new]), new.der);
+    }
+}

@@ -1,17 +1,18 @@
 //! The words of a verdict: where, why, and commands that put it right. They are made of our own constants, of names that Kubernetes has
 //! checked, and of numbers; never of a value.
 
-use std::collections::BTreeSet;
-
-use crds::credentials::remedy::{Holds, Remedy};
+use crds::credentials::remedy::{self, Holds, Remedy};
 use crds::credentials::{LAST_APPLIED, Level, Violation};
+use serde_json::Value;
 
 use crate::request::Request;
 
 /// So many fields are named.
 const FIELDS: usize = 10;
-/// For so many places commands are given.
-const COMMANDS: usize = 3;
+/// So many Secrets have a command of their own.
+const SECRETS: usize = 5;
+/// A patch has no more operations: it is to be read before it is pasted.
+const OPERATIONS: usize = 16;
 /// "Individual warning messages over 256 characters may be truncated by the API server" (dynamic admission control, "Response").
 const LONGEST_WARNING: usize = 256;
 
@@ -33,48 +34,67 @@ pub(crate) fn refusal(request: &Request, level: Level, violations: &[&Violation]
     text.trim_end().to_owned()
 }
 
-/// What moves inline tokens of an Upstream into Secrets.
+/// What moves inline tokens of an Upstream into Secrets: a command for each Secret, then one patch for all of them, since an Upstream with
+/// half of its tokens moved would be refused again.
 fn commands(request: &Request, violations: &[&Violation]) -> String {
-    let name = shown(&request.name, "NAME");
-    let remedies = violations.iter().filter_map(|violation| Remedy::of(violation, name));
-    let mut seen = BTreeSet::new();
-    let remedies: Vec<Remedy> = remedies.filter(|remedy| seen.insert(remedy.secret.clone())).collect();
-    let mut text = String::new();
-    for remedy in remedies.iter().take(COMMANDS) {
-        text += &format!("{}\n{}\n", create(request, remedy), patch(request, remedy));
+    match Remedy::all(violations.iter().copied(), shown(&request.name, "NAME")).as_slice() {
+        [] => String::new(),
+        remedies if remedies.len() <= OPERATIONS => secrets(request, remedies) + &patch(request, remedies),
+        _ => {
+            let namespace = shown(&request.namespace, "NAMESPACE");
+            format!(
+                "Write the Secrets, and the Upstream that refers to them, into a new directory, and apply both:\n  \
+                 keyward check -f FILE --fix DIR\n  kubectl apply -n {namespace} -f DIR\n"
+            )
+        }
     }
-    text + &more(remedies.len(), COMMANDS).map(|more| format!("{more}, in the same way\n")).unwrap_or_default()
+}
+
+fn secrets(request: &Request, remedies: &[Remedy]) -> String {
+    let mut text = match remedies.len() {
+        1 => String::new(),
+        _ => "Run these one by one, since most wait for what you enter.\n".to_owned(),
+    };
+    text.extend(remedies.iter().take(SECRETS).map(|remedy| create(request, remedy)));
+    if let Some(more) = more(remedies.len(), SECRETS) {
+        text += &format!("{more} in the same way, by the names in the patch; keyward check -f FILE --fix DIR writes them all\n");
+    }
+    text
 }
 
 /// The token is read without an echo and given on through a pipe, so that neither the shell's history nor the list of processes has it.
 fn create(request: &Request, remedy: &Remedy) -> String {
-    let namespace = shown(&request.namespace, "NAMESPACE");
+    let (place, namespace) = (&remedy.place, shown(&request.namespace, "NAMESPACE"));
     let secret = format!("kubectl create secret generic {} -n {namespace}", remedy.secret);
     match remedy.holds {
         Holds::Token => format!(
-            "Put the token into a Secret (enter it after the command):\n  \
-             (read -rs TOKEN && printf %s \"$TOKEN\" | {secret} --from-file=Authorization=/dev/stdin)"
+            "Put the token of {place} into a Secret (enter it after the command):\n  \
+             (read -rs TOKEN && printf %s \"$TOKEN\" | {secret} --from-file=Authorization=/dev/stdin)\n"
         ),
         Holds::AwsKeys => format!(
-            "Put the keys into a Secret (enter AWS_ACCESS_KEY_ID=... and AWS_SECRET_ACCESS_KEY=..., a line each, then Ctrl-D):\n  \
-             {secret} --from-env-file=/dev/stdin"
+            "Put the keys of {place} into a Secret (enter AWS_ACCESS_KEY_ID=... and AWS_SECRET_ACCESS_KEY=..., a line each, then Ctrl-D):\n  \
+             {secret} --from-env-file=/dev/stdin\n"
         ),
     }
 }
 
-/// On the live object where it has the place, else on the file: what was refused is not there. With the namespace, which the file may
-/// have left to a flag.
-fn patch(request: &Request, remedy: &Remedy) -> String {
-    let pointer = remedy.place.pointer();
-    let parent = pointer.rsplit_once('/').map_or("", |(parent, _)| parent);
-    let lives = request.old.as_ref().is_some_and(|old| old.pointer(parent).is_some());
+/// On the live object where these credentials are all that changes: a patch would lose anything else, and might meet another entry of a pool
+/// at the same place. Else on the file. With the namespace, which the file may have left to a flag.
+fn patch(request: &Request, remedies: &[Remedy]) -> String {
     let (name, namespace) = (shown(&request.name, "NAME"), shown(&request.namespace, "NAMESPACE"));
-    let patch = remedy.patch();
+    let nothing = Value::Null;
+    let object = request.object.as_ref().unwrap_or(&nothing);
+    let patch = remedy::patch(remedies, object);
+    let them = if remedies.len() == 1 { "it" } else { "them" };
+    let moved = remedy::misplaced(remedies, object).map_or("", |_| ", and have its provider in spec.ai, where it is read");
+    let lives = request.old.as_ref().is_some_and(|old| remedy::are_all_that_differs(remedies, old, object));
     match lives {
-        true => format!("Let the Upstream refer to it:\n  kubectl patch upstream {name} -n {namespace} --type=json -p '{patch}'"),
+        true => {
+            format!("Let the Upstream refer to {them}{moved}:\n  kubectl patch upstream {name} -n {namespace} --type=json -p '{patch}'\n")
+        }
         false => format!(
-            "Let the manifest refer to it:\n  \
-             kubectl patch --local -f FILE --type=json -p '{patch}' -o yaml -n {namespace} | kubectl apply -n {namespace} -f -"
+            "Let the manifest refer to {them}{moved} (FILE has this Upstream and nothing else):\n  \
+             kubectl patch --local -f FILE --type=json -p '{patch}' -o yaml -n {namespace} | kubectl apply -n {namespace} -f -\n"
         ),
     }
 }

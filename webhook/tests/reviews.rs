@@ -217,6 +217,63 @@ async fn a_refusal_helps() -> anyhow::Result<()> {
     Ok(())
 }
 
+fn pool(entries: impl IntoIterator<Item = Value>) -> Value {
+    let entries: Vec<Value> = entries.into_iter().collect();
+    upstream(json!({ "multi": { "priorities": [{ "pool": entries }] } }))
+}
+
+fn entry(token: &Value, model: &str) -> Value {
+    json!({ "openai": { "authToken": token, "model": model } })
+}
+
+/// Does what the one patch of a refusal says.
+fn patch(object: &mut Value, message: &str) -> anyhow::Result<()> {
+    let operations = message.split_once("-p '").and_then(|(_, rest)| rest.split_once('\'')).context("no patch")?.0;
+    for operation in serde_json::from_str::<Vec<Value>>(operations)? {
+        anyhow::ensure!(operation["op"] == "add", "{operation}");
+        let (parent, field) = operation["path"].as_str().and_then(|path| path.rsplit_once('/')).context("no path")?;
+        object.pointer_mut(parent).context("no such place")?[field] = operation["value"].clone();
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_patch_puts_every_token_right_unless_there_are_so_many_that_a_program_has_to() -> anyhow::Result<()> {
+    let webhook = webhook("protected");
+    for (tokens, secrets, patches) in [(1, 1, 1), (5, 5, 1), (6, 5, 1), (16, 5, 1), (17, 0, 0)] {
+        let mut object = pool((0..tokens).map(|nth| entry(&json!({ "inline": format!("canary-{nth}") }), "gpt-4o")));
+        let answer = ask(&webhook, &review(&object, None)).await?;
+        let message = answer["status"]["message"].as_str().context("no message")?;
+        assert_eq!(message.matches("kubectl create secret generic openai-openai-0-").count(), secrets, "{message}");
+        assert_eq!(message.matches("kubectl patch").count(), patches, "{message}");
+        assert_eq!(message.contains("keyward check -f FILE --fix DIR"), tokens > 5, "{message}");
+        assert!(message.len() < 6 * 1024, "{}", message.len());
+        if patches == 1 {
+            patch(&mut object, message)?;
+            assert_eq!(ask(&webhook, &review(&object, None)).await?["allowed"], true, "{message}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_live_object_is_patched_only_where_nothing_but_tokens_changes() -> anyhow::Result<()> {
+    let (kept, inline) = (json!({ "secretRef": { "name": "s" } }), json!({ "inline": "sk-canary" }));
+    let before = pool([entry(&kept, "a"), entry(&kept, "b")]);
+    for (after, lives) in [
+        (pool([entry(&inline, "a"), entry(&inline, "b")]), true),
+        (pool([entry(&kept, "a"), entry(&inline, "b")]), true),
+        (pool([entry(&inline, "c"), entry(&kept, "b")]), false),
+        (pool([entry(&inline, "a"), entry(&kept, "a"), entry(&kept, "b")]), false),
+    ] {
+        let answer = ask(&webhook("protected"), &review(&after, Some(&before))).await?;
+        let message = answer["status"]["message"].as_str().context("no message")?;
+        assert_eq!(message.contains("kubectl patch upstream openai -n protected --type=json"), lives, "{message}");
+        assert_eq!(message.contains("kubectl patch --local -f FILE"), !lives, "{message}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn an_open_namespace_is_warned() -> anyhow::Result<()> {
     let mut object = inline();
@@ -263,8 +320,7 @@ async fn an_unknown_namespace_is_to_be_tried_again_unless_nothing_could_be_wrong
 
 #[tokio::test]
 async fn thousands_of_pools_are_answered_briefly() -> anyhow::Result<()> {
-    let pool: Vec<Value> = (0..3_000).map(|nth| json!({ "openai": { "authToken": { "inline": format!("canary-{nth}") } } })).collect();
-    let object = upstream(json!({ "multi": { "priorities": [{ "pool": pool }] } }));
+    let object = pool((0..3_000).map(|nth| entry(&json!({ "inline": format!("canary-{nth}") }), "gpt-4o")));
     let answer = ask(&webhook("protected"), &review(&object, None)).await?;
     assert_eq!(answer["allowed"], false);
     assert!(answer.to_string().len() < 8 * 1024, "{}", answer.to_string().len());

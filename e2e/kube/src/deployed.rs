@@ -10,8 +10,8 @@ use crate::{Cluster, Page, wait_until};
 
 /// The namespace it is in.
 pub const SYSTEM: &str = "keyward-system";
-/// Where replicas show their metrics.
-const HTTP: u16 = 8080;
+/// Where replicas show their metrics, and how ready they are.
+pub(crate) const HTTP: u16 = 8080;
 pub(crate) const READY: Duration = Duration::from_secs(90);
 
 /// A Deployment of two replicas in [`SYSTEM`].

@@ -1,11 +1,15 @@
 //! A webhook of a test's own: the installed one's manifests, in the test's namespace and for it alone, with other flags. Nobody else notices.
 
+use std::net::SocketAddr;
+
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use keyward_e2e::{Leaf, Request, send};
 use serde_json::{Value, json};
 
 use crate::cluster::RunningPod;
+use crate::deployed::HTTP;
 use crate::webhook::{LABELS, NAME};
 use crate::{Cluster, Kind, Namespace, POD, SYSTEM, wait_until};
 
@@ -13,11 +17,25 @@ use crate::{Cluster, Kind, Namespace, POD, SYSTEM, wait_until};
 const OWN: &str = "own-webhook";
 /// The Secret with its authority.
 const CA: &str = "own-webhook-ca";
+/// The Secret with its certificate, where it is given one.
+const TLS: &str = "own-webhook-tls";
+const TLS_DIR: &str = "/var/run/secrets/keyward-webhook";
 
 /// A webhook for one namespace, which it also runs in.
 pub struct OwnWebhook<'c> {
     cluster: &'c Cluster,
     namespace: String,
+}
+
+/// What is different about it.
+#[derive(Clone, Copy, Default)]
+pub struct Different<'d> {
+    /// Flags of the program.
+    pub flags: &'d [&'d str],
+    /// A certificate in files, in place of one of its own. The caBundle is then the test's to set.
+    pub files: Option<&'d Leaf>,
+    /// A resource that it has no right to.
+    pub without: Option<&'d str>,
 }
 
 impl<'c> OwnWebhook<'c> {
@@ -26,18 +44,84 @@ impl<'c> OwnWebhook<'c> {
     /// # Errors
     /// When they do not become ready.
     pub fn start(namespace: &Namespace<'c>, flags: &[&str]) -> Result<Self> {
+        let this = Self::begin(namespace, &Different { flags, ..Different::default() })?;
+        this.ready()?;
+        Ok(this)
+    }
+
+    /// Starts one, and does not wait.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub fn begin(namespace: &Namespace<'c>, different: &Different<'_>) -> Result<Self> {
         let this = Self { cluster: namespace.cluster(), namespace: namespace.name().to_owned() };
-        this.permit()?;
+        this.permit(different.without)?;
+        if let Some(leaf) = different.files {
+            this.put_files(leaf)?;
+        }
         this.put(Kind::SERVICE, OWN, &this.service())?;
-        this.put(Kind::DEPLOYMENT, OWN, &this.deployment(flags)?)?;
-        let configuration = this.configuration()?;
-        this.cluster.put(Kind::VALIDATING_WEBHOOKS, "", &this.name(), &configuration)?;
+        this.put(Kind::DEPLOYMENT, OWN, &this.deployment(different)?)?;
+        this.configure(None)?;
+        Ok(this)
+    }
+
+    /// The name that API servers verify.
+    #[must_use]
+    pub fn host(namespace: &Namespace<'_>) -> String {
+        format!("{OWN}.{}.svc", namespace.name())
+    }
+
+    /// Waits until both replicas are ready.
+    ///
+    /// # Errors
+    /// When they do not become ready.
+    pub fn ready(&self) -> Result<()> {
         wait_until("two replicas of the own webhook are ready", POD, || {
-            let replicas = this.replicas()?;
+            let replicas = self.replicas()?;
             ensure!(replicas.len() == 2 && replicas.iter().all(|pod| pod.ready), "{replicas:?}");
             Ok(())
-        })?;
-        Ok(this)
+        })
+    }
+
+    /// What each replica says of its readiness: a status and a text.
+    ///
+    /// # Errors
+    /// When one does not answer.
+    pub fn readiness(&self) -> Result<Vec<(u16, String)>> {
+        let ask = |replica: &RunningPod| {
+            let answer = send(SocketAddr::new(replica.address, HTTP), &Request::get("/readyz"))?;
+            anyhow::Ok((answer.status, answer.text()))
+        };
+        self.replicas()?.iter().map(ask).collect()
+    }
+
+    /// Gives it another certificate. Kubelets bring it into the pods in their own time, or when they are reminded.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub fn put_files(&self, leaf: &Leaf) -> Result<()> {
+        let data = json!({ "tls.crt": STANDARD.encode(&leaf.certificate), "tls.key": STANDARD.encode(&leaf.key) });
+        let secret =
+            json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": TLS }, "type": "kubernetes.io/tls", "data": data });
+        self.put(Kind::SECRET, TLS, &secret)
+    }
+
+    /// Reminds kubelets of the volumes of its pods, which they look at every minute otherwise: a changed annotation does it.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub fn remind_kubelets(&self) -> Result<()> {
+        let annotations = json!({ "e2e.keyward.dev/reminder": format!("{:08x}", fastrand::u32(..)) });
+        let patch = json!({ "metadata": { "annotations": annotations } });
+        self.replicas()?.iter().try_for_each(|pod| self.cluster.patch(Kind::POD, &self.namespace, &pod.name, &patch))
+    }
+
+    /// Lets API servers trust these certificates of authorities, PEM.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub fn trust(&self, authorities: &str) -> Result<()> {
+        self.configure(Some(authorities))
     }
 
     /// Its replicas that run.
@@ -74,14 +158,21 @@ impl<'c> OwnWebhook<'c> {
         self.cluster.put(kind, &self.namespace, name, object).with_context(|| format!("{} {name}", kind.name()))
     }
 
-    /// What the installed one may do, here.
-    fn permit(&self) -> Result<()> {
+    /// Lets it do what the installed one may, here; nothing with the resource that is named.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub fn permit(&self, without: Option<&str>) -> Result<()> {
         let (namespace, name) = (self.namespace.as_str(), self.name());
         let of = "rbac.authorization.k8s.io";
         let version = format!("{of}/v1");
         let subjects = json!([{ "kind": "ServiceAccount", "name": OWN, "namespace": namespace }]);
         let mut cluster_rules = self.cluster.get(Kind::CLUSTER_ROLE, "", NAME)?["rules"].clone();
         rename(&mut cluster_rules, NAME, &name);
+        if let (Some(rules), Some(resource)) = (cluster_rules.as_array_mut(), without) {
+            let is_about = |rule: &Value| rule["resources"].as_array().is_some_and(|all| all.iter().any(|one| one == resource));
+            rules.retain(|rule| !is_about(rule));
+        }
         let mut rules = self.cluster.get(Kind::ROLE, SYSTEM, NAME)?["rules"].clone();
         rename(&mut rules, "keyward-webhook-ca", CA);
         let role = json!({ "apiVersion": version, "kind": "ClusterRole", "metadata": { "name": name }, "rules": cluster_rules });
@@ -110,29 +201,38 @@ impl<'c> OwnWebhook<'c> {
         })
     }
 
-    fn deployment(&self, flags: &[&str]) -> Result<Value> {
+    fn deployment(&self, different: &Different<'_>) -> Result<Value> {
         let mut spec = self.cluster.get(Kind::DEPLOYMENT, SYSTEM, NAME)?["spec"].clone();
         let own = [format!("--service={OWN}"), format!("--configuration={}", self.name()), format!("--ca-secret={CA}")];
-        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).chain(own).collect();
+        let tls = different.files.map(|_| format!("--tls-dir={TLS_DIR}"));
+        let flags: Vec<String> = different.flags.iter().map(|flag| (*flag).to_owned()).chain(own).chain(tls).collect();
         let pod = spec.pointer_mut("/template/spec").context("a Deployment without pods")?;
         pod["serviceAccountName"] = json!(OWN);
         pod["serviceAccount"] = json!(OWN);
         pod["containers"][0]["args"] = json!(flags);
+        if different.files.is_some() {
+            pod["containers"][0]["volumeMounts"] = json!([{ "name": "tls", "mountPath": TLS_DIR, "readOnly": true }]);
+            pod["volumes"] = json!([{ "name": "tls", "secret": { "secretName": TLS } }]);
+        }
         Ok(json!({ "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": OWN }, "spec": spec }))
     }
 
-    /// The caBundle is for the webhook to set.
-    fn configuration(&self) -> Result<Value> {
+    /// Without a caBundle, that is for the webhook to set.
+    fn configure(&self, bundle: Option<&str>) -> Result<()> {
         let mut webhooks = self.cluster.get(Kind::VALIDATING_WEBHOOKS, "", NAME)?["webhooks"].clone();
         for webhook in webhooks.as_array_mut().into_iter().flatten() {
             let service = json!({ "name": OWN, "namespace": self.namespace, "path": "/validate", "port": 443 });
             webhook["clientConfig"] = json!({ "service": service });
+            if let Some(bundle) = bundle {
+                webhook["clientConfig"]["caBundle"] = json!(STANDARD.encode(bundle));
+            }
             webhook["namespaceSelector"] = json!({ "matchLabels": { "kubernetes.io/metadata.name": self.namespace } });
         }
-        Ok(json!({
+        let configuration = json!({
             "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
             "metadata": { "name": self.name() }, "webhooks": webhooks,
-        }))
+        });
+        self.cluster.put(Kind::VALIDATING_WEBHOOKS, "", &self.name(), &configuration)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use keyward_e2e_kube::manifests::upstream;
-use keyward_e2e_kube::{Cluster, Kind, Namespace, Said};
+use keyward_e2e_kube::{Cluster, Kind, Namespace, OwnWebhook, SOON, Said, wait_until};
 
 const ENFORCE: &str = "credentials.keyward.dev/enforce";
 const WARNING: &str = "Warning: spec.ai.openai.authToken.inline: a token in the manifest; use secretRef";
@@ -52,6 +52,22 @@ fn a_misspelt_level_counts_as_the_strictest_and_says_so() -> Result<()> {
     let told =
         said.errors.contains("Warning: label credentials.keyward.dev/enforce") && said.errors.contains("is restricted for credentials");
     ensure!(!said.succeeded && told, "{said:?}");
+    Ok(())
+}
+
+#[test]
+fn a_default_of_the_cluster_counts_where_there_is_no_label() -> Result<()> {
+    let cluster = Cluster::shared()?;
+    let namespace = Namespace::create(&cluster, "default")?;
+    let _webhook = OwnWebhook::start(&namespace, &["--default-enforce=protected"])?;
+    wait_until("what has no label is protected", SOON, || {
+        let said = create(&namespace)?;
+        ensure!(!said.succeeded && said.errors.contains("is protected for credentials"), "{said:?}");
+        Ok(())
+    })?;
+    label(&namespace, ENFORCE, "open")?;
+    let said = create(&namespace)?;
+    ensure!(said.succeeded && said.errors.contains(WARNING), "enforce=open: {said:?}");
     Ok(())
 }
 

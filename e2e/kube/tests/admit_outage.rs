@@ -14,12 +14,48 @@ fn inline(name: &str) -> Value {
     })
 }
 
-fn literal_header() -> Value {
+fn literal_header(kind: &str, name: &str) -> Value {
     let set = json!({ "set": [{ "name": "Authorization", "value": "Bearer sk-outage" }] });
     json!({
-        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": { "name": "literal" },
+        "apiVersion": "gateway.networking.k8s.io/v1", "kind": kind, "metadata": { "name": name },
         "spec": { "rules": [{ "filters": [{ "type": "RequestHeaderModifier", "requestHeaderModifier": set }] }] },
     })
+}
+
+/// An object with a credential, which was there before, and a status that somebody else's controller writes.
+struct Before {
+    kind: Kind,
+    object: Value,
+    status: Value,
+}
+
+impl Before {
+    fn all() -> [Self; 3] {
+        let accepted = json!({
+            "type": "Accepted", "status": "False", "reason": "Pending", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z",
+        });
+        let parent = json!({ "controllerName": "e2e.keyward.dev/elsewhere", "parentRef": { "name": "gw" }, "conditions": [accepted] });
+        let (statuses, parents) = (json!({ "statuses": { "elsewhere": { "state": "Pending" } } }), json!({ "parents": [parent] }));
+        [
+            Self { kind: Kind::UPSTREAM, object: inline("goes"), status: statuses },
+            Self { kind: Kind::HTTP_ROUTE, object: literal_header("HTTPRoute", "goes"), status: parents.clone() },
+            Self { kind: Kind::GRPC_ROUTE, object: literal_header("GRPCRoute", "goes"), status: parents },
+        ]
+    }
+
+    fn put(&self, namespace: &Namespace<'_>) -> Result<()> {
+        namespace.cluster().put(self.kind, namespace.name(), "goes", &self.object)
+    }
+
+    fn what_brings_nothing_in_passes(&self, namespace: &Namespace<'_>) -> Result<()> {
+        let cluster = namespace.cluster();
+        let patch = |patch: Value| cluster.patch(self.kind, namespace.name(), "goes", &patch);
+        patch(json!({ "metadata": { "labels": { "a": "b" }, "finalizers": [FINALIZER] } }))?;
+        cluster.patch_status(self.kind, namespace.name(), "goes", &json!({ "status": self.status }))?;
+        namespace.delete(self.kind, "goes")?;
+        patch(json!({ "metadata": { "finalizers": null } }))?;
+        cluster.gone(self.kind, namespace.name(), "goes", SOON)
+    }
 }
 
 /// Objects of ours without a credential, and kinds that are none of the webhook's business.
@@ -30,27 +66,23 @@ fn harmless_objects_pass(namespace: &Namespace<'_>) -> Result<()> {
     let cluster = namespace.cluster();
     cluster.kubectl(&["create", "configmap", "plain", "-n", namespace.name(), "--from-literal=inline=sk-outage"], None)?;
     cluster.kubectl(&["label", "namespace", namespace.name(), "credentials.keyward.dev/enforce=protected"], None)?;
+    // A list that is null is one that is not there.
+    let null = json!({
+        "apiVersion": "gloo.solo.io/v1", "kind": "Upstream", "metadata": { "name": "null" },
+        "spec": { "ai": { "openai": { "authToken": { "secretRef": { "name": "key" } } } }, "healthChecks": null },
+    });
+    let answer = cluster.attempt(&Attempt::create(Kind::UPSTREAM, namespace.name(), &null))?;
+    ensure!(answer.is_allowed(), "healthChecks: null: {answer:?}");
     let another = Namespace::create(cluster, "outage-too")?;
     let deployment = ["create", "deployment", "plain", "-n", another.name(), "--image=none.invalid/none", "--dry-run=server"];
     cluster.kubectl(&deployment, None).map(drop)
 }
 
-/// An object from before, which has a token.
-fn what_brings_nothing_in_passes(namespace: &Namespace<'_>, name: &str) -> Result<()> {
-    let cluster = namespace.cluster();
-    let patch = |patch: Value| cluster.patch(Kind::UPSTREAM, namespace.name(), name, &patch);
-    patch(json!({ "metadata": { "labels": { "a": "b" }, "finalizers": [FINALIZER] } }))?;
-    let status = json!({ "status": { "statuses": { "elsewhere": { "state": "Pending" } } } });
-    cluster.patch_status(Kind::UPSTREAM, namespace.name(), name, &status)?;
-    namespace.delete(Kind::UPSTREAM, name)?;
-    patch(json!({ "metadata": { "finalizers": null } }))?;
-    cluster.gone(Kind::UPSTREAM, namespace.name(), name, SOON)
-}
-
 fn what_could_violate_is_refused(namespace: &Namespace<'_>) -> Result<()> {
     for (kind, object, webhook) in [
         (Kind::UPSTREAM, inline("new"), "upstreams.credentials.keyward.dev"),
-        (Kind::HTTP_ROUTE, literal_header(), "routes.credentials.keyward.dev"),
+        (Kind::HTTP_ROUTE, literal_header("HTTPRoute", "new"), "routes.credentials.keyward.dev"),
+        (Kind::GRPC_ROUTE, literal_header("GRPCRoute", "new"), "routes.credentials.keyward.dev"),
     ] {
         let answer = namespace.cluster().attempt(&Attempt::create(kind, namespace.name(), &object))?;
         let told = answer.message.contains("failed calling webhook") && answer.message.contains(webhook);
@@ -66,12 +98,12 @@ fn with_every_pod_of_it_down_only_what_could_violate_waits() -> Result<()> {
     let webhook = Webhook(&cluster);
     webhook.settled()?;
     let namespace = Namespace::create(&cluster, "outage")?;
-    for name in ["goes", "is-moved"] {
-        cluster.put(Kind::UPSTREAM, namespace.name(), name, &inline(name))?;
-    }
+    let before = Before::all();
+    before.iter().try_for_each(|one| one.put(&namespace))?;
+    cluster.put(Kind::UPSTREAM, namespace.name(), "is-moved", &inline("is-moved"))?;
     let away = webhook.take_away()?;
     harmless_objects_pass(&namespace)?;
-    what_brings_nothing_in_passes(&namespace, "goes")?;
+    before.iter().try_for_each(|one| one.what_brings_nothing_in_passes(&namespace))?;
     let moved = json!({ "spec": { "ai": { "openai": { "authToken": { "inline": null, "secretRef": { "name": "key" } } } } } });
     cluster.patch(Kind::UPSTREAM, namespace.name(), "is-moved", &moved)?;
     what_could_violate_is_refused(&namespace)?;

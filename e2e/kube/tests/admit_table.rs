@@ -243,10 +243,10 @@ fn the_webhook_answers_as_the_table_says() -> Result<()> {
 }
 
 /// `config/components/admission-policy`, until this is dropped.
-struct Policy<'c>(&'c Cluster);
+pub(crate) struct Policy<'c>(&'c Cluster);
 
 impl<'c> Policy<'c> {
-    fn apply(cluster: &'c Cluster) -> Result<Self> {
+    pub(crate) fn apply(cluster: &'c Cluster) -> Result<Self> {
         let this = Self(cluster);
         this.kubectl("apply", &["--server-side"])?;
         Ok(this)
@@ -280,14 +280,7 @@ fn the_policy_answers_as_the_table_says_where_the_webhook_is_not_asked() -> Resu
 #[test]
 fn the_component_is_one_of_kustomize() -> Result<()> {
     let cluster = Cluster::shared()?;
-    let directory = tempfile::tempdir()?;
-    // kustomize takes relative paths of directories only.
-    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config").canonicalize()?;
-    let up = "../".repeat(directory.path().canonicalize()?.components().count() - 1);
-    let config = format!("{up}{}", config.to_string_lossy().trim_start_matches('/'));
-    let text = format!("resources: [{config}/default]\ncomponents: [{config}/components/admission-policy]\n");
-    std::fs::write(directory.path().join("kustomization.yaml"), text)?;
-    let built = cluster.kubectl(&["kustomize", &directory.path().to_string_lossy()], None)?;
+    let built = cluster.kustomize("admission-policy")?;
     for part in ["kind: ValidatingAdmissionPolicyBinding", "name: keyward-upstream-credentials", "name: keyward-webhook"] {
         ensure!(built.contains(part), "{part} is not in what kustomize builds");
     }

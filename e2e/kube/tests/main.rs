@@ -22,6 +22,8 @@ mod lifecycle_rbac;
 mod lifecycle_secret;
 mod lifecycle_uninstall;
 mod lifecycle_webhook_ca_bundle;
+mod lifecycle_webhook_files;
+mod lifecycle_webhook_ready;
 mod lifecycle_webhook_rollout;
 mod lifecycle_webhook_rotation;
 mod observability;
