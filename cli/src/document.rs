@@ -1,5 +1,6 @@
 //! One YAML document to its typed objects. Errors say where and what, and never quote the document: it may hold a credential.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crds::credentials::Step;
@@ -22,14 +23,21 @@ pub(crate) struct Mistake {
 }
 
 /// An object of a kind that is understood. A List has several.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Object {
     pub(crate) kind: String,
     pub(crate) key: ObjectKey,
     pub(crate) value: Value,
 }
 
-/// An object as it is written, and the way to it from the top of its document.
+/// Without the manifest, which may hold a credential.
+impl fmt::Debug for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Object").field("kind", &self.kind).field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+/// An object as it is written, and the way to it from the top of its document. Not printable: it may hold a credential.
 pub(crate) struct Item {
     pub(crate) way: Vec<Step>,
     pub(crate) value: Value,
@@ -250,6 +258,13 @@ mod tests {
             assert_eq!(mistake.field, field);
             assert!(!mistake.message.contains("canary"), "{mistake:?}");
         }
+    }
+
+    #[test]
+    fn prints_no_manifest() {
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"Authorization": "sk-canary"}});
+        let printed = format!("{:?}", only(secret).unwrap());
+        assert!(printed.contains("Secret") && !printed.contains("canary"), "{printed}");
     }
 
     #[test]

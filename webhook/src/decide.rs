@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crds::credentials::ratchet::{self, Compared};
-use crds::credentials::{Kind, Level, Violation, inline_credentials};
+use crds::credentials::{Kind, Level, Violation};
 use serde_json::Value;
 
 use crate::message;
@@ -61,12 +61,12 @@ pub fn decide(request: &Request, namespaces: &Namespaces) -> Verdict {
         let message = "the request's object is not of the request's kind: no API server sends that";
         return Verdict::refused(400, "BadRequest", message.to_owned());
     };
-    let found = inline_credentials(object);
-    if found.is_empty() {
+    let compared = ratchet::compare(object, request.old.as_ref());
+    if compared.is_empty() {
         return Verdict::default();
     }
     match namespaces.get(&request.namespace) {
-        Some(labelled) => judge(request, ratchet::compare(found, request.old.as_ref()), labelled),
+        Some(labelled) => judge(request, &compared, labelled),
         None => {
             let message = "the object may hold a credential, and the labels of its namespace are not known yet: try again in a moment";
             Verdict::refused(RETRY, "ServiceUnavailable", message.to_owned())
@@ -74,31 +74,31 @@ pub fn decide(request: &Request, namespaces: &Namespaces) -> Verdict {
     }
 }
 
-/// Objects that go away are let go: a finalizer is removed by an update, and who blocks it keeps the object for ever. What changes neither
-/// spec nor annotations (status, finalizers, labels, owners) brings nothing in.
+/// What changes neither spec nor annotations (status, finalizers, labels, owners) brings nothing in. So whoever takes a finalizer away is
+/// never held up; that an object is going away says nothing else, for until it is gone it is served as it is written.
 fn may_bring_something_in(request: &Request) -> bool {
     let (object, old) = (request.object.as_ref(), request.old.as_ref());
     let same = |way: &[&str]| at(object, way) == at(old, way);
-    let leaving = at(object, &["metadata", "deletionTimestamp"]).is_some_and(|time| !time.is_null());
     let touched = old.is_none() || !same(&["spec"]) || !same(&["metadata", "annotations"]);
     let writes = matches!(request.operation, Operation::Create | Operation::Update) && request.subresource.is_none();
-    writes && request.kind.is_some() && !leaving && touched
+    writes && request.kind.is_some() && touched
 }
 
 fn at<'v>(object: Option<&'v Value>, way: &[&str]) -> Option<&'v Value> {
     way.iter().try_fold(object?, |value, field| value.get(field))
 }
 
-fn judge(request: &Request, compared: Compared, labelled: &Labelled) -> Verdict {
+fn judge(request: &Request, compared: &Compared, labelled: &Labelled) -> Verdict {
     let levels = labelled.levels;
     let introduced = |level: Level| compared.introduced.iter().filter(move |one: &&Violation| one.reason.level() <= level);
     let unchanged = |level: Level| compared.unchanged.iter().filter(move |one: &&Violation| one.reason.level() <= level);
     let refused: Vec<&Violation> = introduced(levels.enforce).collect();
     let mut verdict = Verdict { warnings: message::odd_labels(&request.namespace, &labelled.odd), ..Verdict::default() };
-    let recorded: Vec<&Violation> = introduced(levels.audit).chain(unchanged(levels.audit)).collect();
-    if !recorded.is_empty() || !refused.is_empty() {
+    // What is refused is recorded, however little is to be.
+    let recorded: Vec<&Violation> = introduced(levels.audit.max(levels.enforce)).chain(unchanged(levels.audit)).collect();
+    if !recorded.is_empty() {
         verdict.audit.insert("enforce", levels.enforce.to_string());
-        verdict.audit.insert("violations", message::audit(if recorded.is_empty() { &refused } else { &recorded }));
+        verdict.audit.insert("violations", message::audit(&recorded));
     }
     if refused.is_empty() {
         // What stays because it was there before is worth a warning wherever it would be refused.

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! API server ══ TLS ══► serve ─► service ─► Request::decode ─► decide(&Request, &Namespaces) ─► Verdict ─► answer
-//!                         ▲                                            ▲          └─ crds::inline_credentials, ratchet::compare
+//!                         ▲                                            ▲          └─ crds::credentials: ratchet::compare
 //!                    certificate                                 namespaces ◄── watch: labels of namespaces
 //!                         │
 //!                         └─► trust ─► caBundle of the ValidatingWebhookConfiguration: kept right, and what readiness asks

@@ -32,12 +32,18 @@ impl Namespaces {
         }
     }
 
-    /// Whether a namespace must be newer than all that is known.
+    /// Whether a namespace must be newer than all that is known, and worth a look-up. What cannot be the name of one goes into no path.
     pub fn lacks(&self, name: &str) -> bool {
-        self.synced && self.get(name).is_none()
+        self.synced && self.get(name).is_none() && is_label(name)
     }
 
-    /// A namespace is there.
+    /// A namespace was found by a look-up. What the watch has told meanwhile is newer.
+    pub fn meet(&mut self, name: String, labels: &BTreeMap<String, String>) {
+        let labelled = self.unlabelled.levels.labelled(labels);
+        self.known.entry(name).or_insert(labelled);
+    }
+
+    /// A namespace is there, the watch says.
     pub fn insert(&mut self, name: String, labels: &BTreeMap<String, String>) {
         let labelled = self.unlabelled.levels.labelled(labels);
         self.known.insert(name, labelled);
@@ -54,6 +60,12 @@ impl Namespaces {
         self.known = all.into_iter().map(|(name, labels)| (name, defaults.labelled(&labels))).collect();
         self.synced = true;
     }
+}
+
+/// A label as RFC 1123 has it: the names of namespaces are such.
+fn is_label(name: &str) -> bool {
+    let sound = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=63).contains(&name.len()) && name.bytes().all(sound) && !name.starts_with('-') && !name.ends_with('-')
 }
 
 #[cfg(test)]
@@ -88,5 +100,31 @@ mod tests {
         assert!(namespaces.get("early").is_some() && namespaces.get("other").is_none());
         namespaces.remove("early");
         assert_eq!(namespaces.get("early"), None);
+    }
+
+    #[test]
+    fn the_watch_goes_over_a_look_up_and_not_the_other_way_round() {
+        let mut namespaces = Namespaces::new(Levels::default());
+        namespaces.replace(Vec::new());
+        let enforces = |namespaces: &Namespaces| namespaces.get("new").map(|one| one.levels.enforce);
+        namespaces.meet("new".to_owned(), &labels(&[]));
+        assert_eq!(enforces(&namespaces), Some(Level::Open));
+        namespaces.insert("new".to_owned(), &labels(&[(ENFORCE, "protected")]));
+        assert_eq!(enforces(&namespaces), Some(Level::Protected));
+        namespaces.meet("new".to_owned(), &labels(&[]));
+        assert_eq!(enforces(&namespaces), Some(Level::Protected), "the answer to a look-up came late");
+    }
+
+    #[test]
+    fn only_what_can_be_the_name_of_a_namespace_is_looked_up() {
+        let mut namespaces = Namespaces::new(Levels::default());
+        assert!(!namespaces.lacks("team"), "nothing is known yet");
+        namespaces.replace(vec![("known".to_owned(), labels(&[]))]);
+        for name in ["team", "team-2", "0", &"n".repeat(63)] {
+            assert!(namespaces.lacks(name), "{name}");
+        }
+        for name in ["", "known", "a/../b", "team?watch=true", "Team", "a.b", "-a", "a-", "téam", &"n".repeat(64)] {
+            assert!(!namespaces.lacks(name), "{name}");
+        }
     }
 }

@@ -7,8 +7,8 @@ use crds::credentials::Kind;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The longest review that is read. etcd takes objects of 1.5 MiB at most, and an update brings two.
-pub const LONGEST: usize = 3 * 1024 * 1024;
+/// The longest review that is read. etcd takes objects of 1.5 MiB at most, an update brings two, and there is an envelope around them.
+pub const LONGEST: usize = 4 * 1024 * 1024;
 
 const NAMES: [&str; 3] = ["Upstream", "HTTPRoute", "GRPCRoute"];
 

@@ -56,7 +56,7 @@ impl Webhook {
         let Some(lookup) = self.lookup.as_ref().filter(|_| unknown) else { return };
         match lookup.get_opt(namespace).await {
             Ok(Some(found)) => {
-                self.namespaces.write().insert(namespace.to_owned(), &found.metadata.labels.unwrap_or_default());
+                self.namespaces.write().meet(namespace.to_owned(), &found.metadata.labels.unwrap_or_default());
             }
             Ok(None) => {}
             Err(error) => tracing::warn!(%error, namespace.name = namespace, "a namespace could not be looked up"),

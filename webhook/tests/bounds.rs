@@ -23,7 +23,9 @@ fn peak() -> anyhow::Result<u64> {
 
 /// An Upstream whose `spec` is this JSON.
 fn upstream(spec: &str) -> String {
-    format!("{{\"apiVersion\":\"gloo.solo.io/v1\",\"kind\":\"Upstream\",\"metadata\":{{\"name\":\"u\",\"namespace\":\"team\"}},\"spec\":{spec}}}")
+    format!(
+        "{{\"apiVersion\":\"gloo.solo.io/v1\",\"kind\":\"Upstream\",\"metadata\":{{\"name\":\"u\",\"namespace\":\"team\"}},\"spec\":{spec}}}"
+    )
 }
 
 fn review(object: &str, old: Option<&str>) -> String {
@@ -52,7 +54,7 @@ fn the_longest_reviews_are_answered_in_bounded_time_and_memory() -> anyhow::Resu
     // The envelope fits beside it.
     let most = LONGEST - 4096;
     let provider = |nth: usize| format!("\"provider{nth:07}\":{{\"authToken\":{{\"inline\":\"canary\"}}}}");
-    let providers = list(provider, most / 2).replace('[', "{\"ai\":{").replace(']', "}}");
+    let providers = list(provider, most).replace('[', "{\"ai\":{").replace(']', "}}");
     let (old, new) = (upstream(&pools(most / 2, "a")), upstream(&pools(most / 2, "b")));
     let reviews = [
         review(&upstream(&format!("{{\"ai\":{}}}", list(|_| "{\"a\":0}".to_owned(), most))), None),

@@ -3,16 +3,26 @@
 use serde_json::Value;
 
 use super::path::{FieldPath, Step};
+use super::trace::Trace;
 use super::{Fingerprint, LAST_APPLIED, Level, Reason, Violation};
 
-/// So many violations are kept of an object; our CRD's bounds on pools allow about 3,000.
+/// So many violations of an object are listed; our CRD's bounds on pools allow about 3,000.
 const MOST: usize = 10_000;
 
 #[derive(Default)]
 pub(super) struct Finder {
     path: Vec<Step>,
     copy: bool,
-    found: Vec<Violation>,
+    found: Found,
+}
+
+/// What an object has.
+#[derive(Default)]
+pub(super) struct Found {
+    /// In the order of their fields. If there are too many, one of them says so.
+    pub(super) listed: Vec<Violation>,
+    /// Those that are not listed.
+    pub(super) unlisted: Vec<Trace>,
 }
 
 impl Finder {
@@ -22,13 +32,16 @@ impl Finder {
         if self.copy && reason.level() != Level::Protected {
             return;
         }
-        let reason = match self.found.len() {
-            kept if kept < MOST => reason,
-            MOST => Reason::TooMany,
-            _ => return,
-        };
-        let field = FieldPath(self.path.clone());
-        self.found.push(Violation { field, reason, value: Fingerprint::of(value), copy: self.copy });
+        let violation = Violation { field: FieldPath(self.path.clone()), reason, value: Fingerprint::of(value), copy: self.copy };
+        let Found { listed, unlisted } = &mut self.found;
+        if listed.len() < MOST {
+            listed.push(violation);
+            return;
+        }
+        unlisted.push(Trace::of(&violation));
+        if listed.len() == MOST {
+            listed.push(Violation { reason: Reason::TooMany, ..violation });
+        }
     }
 
     /// Notes something about a field of `parent`, if it has the field.
@@ -39,12 +52,31 @@ impl Finder {
     }
 
     /// The same for each element of a list.
-    pub(super) fn each(&mut self, parent: &Value, name: &'static str, mut look: impl FnMut(&mut Self, &Value)) {
+    fn each(&mut self, parent: &Value, name: &'static str, mut look: impl FnMut(&mut Self, &Value)) {
         self.field(parent, name, |finder, list| {
             for (index, element) in list.as_array().into_iter().flatten().enumerate() {
                 finder.within(Step::Index(index), |finder| look(finder, element));
             }
         });
+    }
+
+    /// The same for whatever ways such as `healthChecks[].httpHealthCheck.path` lead to.
+    pub(super) fn every(&mut self, parent: &Value, ways: &[&'static str], mut look: impl FnMut(&mut Self, &Value)) {
+        for &way in ways {
+            self.follow(parent, way, &mut look);
+        }
+    }
+
+    fn follow(&mut self, parent: &Value, way: &'static str, look: &mut impl FnMut(&mut Self, &Value)) {
+        let (first, rest) = way.split_once('.').unwrap_or((way, ""));
+        let go_on = |finder: &mut Self, value: &Value| match rest {
+            "" => look(finder, value),
+            _ => finder.follow(value, rest, look),
+        };
+        match first.strip_suffix("[]") {
+            Some(list) => self.each(parent, list, go_on),
+            None => self.field(parent, first, go_on),
+        }
     }
 
     pub(super) fn within(&mut self, step: Step, look: impl FnOnce(&mut Self)) {
@@ -64,8 +96,9 @@ impl Finder {
     }
 
     /// The order of an object's keys is none of its meaning.
-    pub(super) fn found(mut self) -> Vec<Violation> {
-        self.found.sort_by(|a, b| (a.copy, &a.field, a.reason).cmp(&(b.copy, &b.field, b.reason)));
-        self.found
+    pub(super) fn found(self) -> Found {
+        let Found { mut listed, unlisted } = self.found;
+        listed.sort_by(|a, b| (a.copy, &a.field, a.reason).cmp(&(b.copy, &b.field, b.reason)));
+        Found { listed, unlisted }
     }
 }

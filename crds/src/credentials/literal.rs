@@ -24,29 +24,30 @@ pub const CREDENTIAL_HEADERS: [&str; 11] = [
 pub const CREDENTIAL_PARAMETERS: [&str; 9] =
     ["key", "api_key", "api-key", "apikey", "access_token", "oauth_token", "bearer_token", "subscription-key", "x-goog-api-key"];
 
-/// Whether a header of this name carries a credential.
-pub fn is_credential_header(name: &str) -> bool {
-    CREDENTIAL_HEADERS.iter().any(|known| known.eq_ignore_ascii_case(name.trim()))
+/// The header as it is listed, if one of this name carries a credential.
+pub(super) fn credential_header(name: &str) -> Option<&'static str> {
+    CREDENTIAL_HEADERS.into_iter().find(|known| known.eq_ignore_ascii_case(name.trim()))
 }
 
-/// Whether a path or URL has a query parameter that carries a credential, with a value.
-pub(super) fn has_key_in_query(text: &str) -> bool {
-    let carries = |pair: &str| {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        !value.is_empty() && is_credential_parameter(name)
-    };
-    text.split_once('?').is_some_and(|(_, query)| query.split(['&', ';', '?', '#']).any(carries))
+/// Every query parameter of a path or URL that carries a credential: the name as it is listed, `=` and the value.
+pub(super) fn keys_in_query(text: &str) -> impl Iterator<Item = String> {
+    let query = text.split_once('?').map_or("", |(_, query)| query);
+    query.split(['&', ';', '?', '#']).filter_map(|pair| {
+        let (name, value) = pair.split_once('=').filter(|(_, value)| !value.is_empty())?;
+        Some(format!("{}={value}", credential_parameter(name)?))
+    })
 }
 
-fn is_credential_parameter(name: &str) -> bool {
+fn credential_parameter(name: &str) -> Option<&'static str> {
     let name: Vec<u8> = percent_decode_str(name).collect();
-    CREDENTIAL_PARAMETERS.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+    CREDENTIAL_PARAMETERS.into_iter().find(|known| name.eq_ignore_ascii_case(known.as_bytes()))
 }
 
-/// Whether a host or URL says who logs in there: `https://user:password@host`.
-pub(super) fn has_user(text: &str) -> bool {
-    let authority = text.split_once("://").map_or(text, |(_, rest)| rest);
-    authority.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@'))
+/// Who logs in at a host or URL: the `user:password` of `https://user:password@host`.
+pub(super) fn user(text: &str) -> Option<&str> {
+    let scheme = text.split_once("://").filter(|(scheme, _)| !scheme.contains(['@', '/', '?', '#']));
+    let authority = scheme.map_or(text, |(_, rest)| rest).split(['/', '?', '#']).next()?;
+    authority.rsplit_once('@').map(|(user, _)| user)
 }
 
 /// What stands at `inline`.
@@ -99,21 +100,35 @@ mod tests {
 
     #[test]
     fn finds_keys_in_queries_however_they_are_written() {
-        for bad in ["/v1?key=a", "/v1?alt=sse&KEY=a", "/?k%65y=a", "/?a=b;api_key=c", "https://h/x?a#?access_token=t"] {
-            assert!(has_key_in_query(bad), "{bad}");
+        for (bad, expected) in [
+            ("/v1?key=a", vec!["key=a"]),
+            ("/v1?alt=sse&KEY=A", vec!["key=A"]),
+            ("/?k%65y=a", vec!["key=a"]),
+            ("/?a=b;api_key=c", vec!["api_key=c"]),
+            ("https://h/x?a#?access_token=t", vec!["access_token=t"]),
+            ("/?key=a=&key=&apikey=b", vec!["key=a=", "apikey=b"]),
+        ] {
+            assert_eq!(keys_in_query(bad).collect::<Vec<_>>(), expected, "{bad}");
         }
         for good in ["/v1/key=a", "/v1?keyword=a", "/v1?key=", "/v1?key", "/v1?alt=sse&api-version=2024-02-01", ""] {
-            assert!(!has_key_in_query(good), "{good}");
+            assert_eq!(keys_in_query(good).next(), None, "{good}");
         }
     }
 
     #[test]
     fn finds_users_before_hosts_only() {
-        for bad in ["https://u:p@host", "u@host:443/x", "redis://:p@host/0"] {
-            assert!(has_user(bad), "{bad}");
+        for (bad, expected) in [
+            ("https://u:p@host", "u:p"),
+            ("HTTPS://u:p@host", "u:p"),
+            ("u@host:443/x", "u"),
+            ("redis://:p@host/0", ":p"),
+            ("u:p@q@host?a=://b", "u:p@q"),
+            ("u:p@host://b", "u:p"),
+        ] {
+            assert_eq!(user(bad), Some(expected), "{bad}");
         }
-        for good in ["host", "https://host/models/claude@2024", "host?a=@b", ""] {
-            assert!(!has_user(good), "{good}");
+        for good in ["host", "https://host/models/claude@2024", "host?a=@b", "host/a@b", ""] {
+            assert_eq!(user(good), None, "{good}");
         }
     }
 }

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::{Fingerprint, LAST_APPLIED, Reason, Violation, inline_credentials};
+use super::finder::Found;
+use super::trace::Trace;
+use super::{Fingerprint, Reason, Violation, find};
 
 /// The violations of an object, parted.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -16,32 +18,43 @@ pub struct Compared {
     pub unchanged: Vec<Violation>,
 }
 
-/// Parts the violations of an object by its old state, if it has one.
-pub fn compare(found: Vec<Violation>, old: Option<&Value>) -> Compared {
-    let mut known = Known::of(old);
-    let (unchanged, introduced) = found.into_iter().partition(|violation| known.excuses(violation));
-    Compared { introduced, unchanged }
+impl Compared {
+    /// Whether the object has none at all.
+    pub fn is_empty(&self) -> bool {
+        self.introduced.is_empty() && self.unchanged.is_empty()
+    }
 }
 
-/// Reason, names of the way without the places in lists, value.
-type Identity = (Reason, Vec<&'static str>, Fingerprint);
+/// Parts the violations of an object by its old state, if it has one.
+pub fn compare(object: &Value, old: Option<&Value>) -> Compared {
+    let Found { listed, unlisted } = find(object);
+    if listed.is_empty() {
+        return Compared::default();
+    }
+    let mut known = Known::of(old);
+    let (unchanged, introduced) = listed.into_iter().partition(|violation| match violation.reason == Reason::TooMany {
+        true => unlisted.iter().all(|trace| known.excuses(*trace)),
+        false => known.excuses(Trace::of(violation)),
+    });
+    Compared { introduced, unchanged }
+}
 
 /// What the old object had.
 #[derive(Default)]
 struct Known {
     /// In its own fields, how often: a second copy of a token is new.
-    fields: BTreeMap<Identity, usize>,
+    fields: BTreeMap<Fingerprint, usize>,
     /// Anywhere.
-    anywhere: BTreeSet<Identity>,
+    anywhere: BTreeSet<Fingerprint>,
 }
 
 impl Known {
     fn of(old: Option<&Value>) -> Self {
         let mut known = Self::default();
-        for violation in old.map(inline_credentials).unwrap_or_default() {
-            let identity = identity(&violation);
-            if !violation.copy {
-                *known.fields.entry(identity.clone()).or_default() += 1;
+        let Found { listed, unlisted } = old.map(find).unwrap_or_default();
+        for Trace { identity, copy } in listed.iter().map(Trace::of).chain(unlisted) {
+            if !copy {
+                *known.fields.entry(identity).or_default() += 1;
             }
             known.anywhere.insert(identity);
         }
@@ -50,13 +63,8 @@ impl Known {
 
     /// A copy shows nothing that the old object did not show already. The other way round it does: a token that only the old copy had
     /// would be in use again.
-    fn excuses(&mut self, violation: &Violation) -> bool {
-        let identity = identity(violation);
-        // What is not listed cannot be compared.
-        if violation.reason == Reason::TooMany {
-            return false;
-        }
-        if violation.copy {
+    fn excuses(&mut self, Trace { identity, copy }: Trace) -> bool {
+        if copy {
             return self.anywhere.contains(&identity);
         }
         match self.fields.get_mut(&identity) {
@@ -67,11 +75,4 @@ impl Known {
             Some(_) | None => false,
         }
     }
-}
-
-/// The same for a field and for its copy.
-fn identity(violation: &Violation) -> Identity {
-    let names = violation.field.names();
-    let start = names.iter().position(|name| *name == LAST_APPLIED).map_or(0, |at| at + 1);
-    (violation.reason, names.into_iter().skip(start).collect(), violation.value)
 }

@@ -43,7 +43,9 @@ impl Remedy {
             Step::Index(index) => Some(format!("-{index}")),
             Step::Field(_) | Step::Key(_) => None,
         });
-        let suffix = format!("-{}{}", provider.to_ascii_lowercase(), indexes.collect::<String>());
+        // One directly under `spec` may stand beside its namesake.
+        let parent = if steps.get(1) == Some(&Step::Field("ai")) { "" } else { "-spec" };
+        let suffix = format!("{parent}-{}{}", provider.to_ascii_lowercase(), indexes.collect::<String>());
         let stem: String = upstream.chars().take(LONGEST_NAME.saturating_sub(suffix.len())).collect();
         let holds = if matches!(place.last(), Some(Step::Field("authToken"))) { Holds::Token } else { Holds::AwsKeys };
         (*provider != "*").then(|| Self { place: FieldPath(place.to_vec()), secret: format!("{stem}{suffix}"), holds })

@@ -6,49 +6,39 @@ use serde_json::Value;
 use super::finder::Finder;
 use super::{Reason, literal};
 
+const FILTERS: [&str; 2] = ["spec.rules[].filters[]", "spec.rules[].backendRefs[].filters[]"];
+
+/// Headers that a filter sets.
+const HEADERS: [&str; 2] = ["requestHeaderModifier.set[]", "requestHeaderModifier.add[]"];
+
+/// Paths that a filter writes.
+const PATHS: [&str; 4] = [
+    "urlRewrite.path.replaceFullPath",
+    "urlRewrite.path.replacePrefixMatch",
+    "requestRedirect.path.replaceFullPath",
+    "requestRedirect.path.replacePrefixMatch",
+];
+
 pub(super) fn find(finder: &mut Finder, route: &Value) {
-    finder.field(route, "spec", |finder, spec| {
-        finder.each(spec, "rules", |finder, rule| {
-            finder.each(rule, "filters", filter);
-            finder.each(rule, "backendRefs", |finder, backend| finder.each(backend, "filters", filter));
-        });
+    finder.every(route, &FILTERS, |finder, filter| {
+        finder.every(filter, &HEADERS, |finder, given| header(finder, given, "name"));
+        finder.every(filter, &PATHS, url);
     });
 }
 
-fn filter(finder: &mut Finder, filter: &Value) {
-    finder.field(filter, "requestHeaderModifier", |finder, modifier| {
-        finder.each(modifier, "set", header);
-        finder.each(modifier, "add", header);
-    });
-    finder.field(filter, "urlRewrite", path);
-    finder.field(filter, "requestRedirect", path);
-}
-
-fn header(finder: &mut Finder, header: &Value) {
-    if header.get("name").and_then(Value::as_str).is_some_and(literal::is_credential_header) {
-        finder.field(header, "value", literal_value);
-    }
-}
-
-/// The value of a header that carries credentials.
-pub(super) fn literal_value(finder: &mut Finder, value: &Value) {
-    match value.as_str() {
+/// A header whose name stands in the field `name`: a value goes by its header, for in another one it is another credential.
+pub(super) fn header(finder: &mut Finder, header: &Value, name: &str) {
+    let Some(known) = header.get(name).and_then(Value::as_str).and_then(literal::credential_header) else { return };
+    finder.field(header, "value", |finder, value| match value.as_str() {
         Some("") => {}
-        Some(text) => finder.push(Reason::CredentialHeader, text),
-        None => finder.push(Reason::CredentialHeader, &value.to_string()),
-    }
-}
-
-fn path(finder: &mut Finder, rewrite: &Value) {
-    finder.field(rewrite, "path", |finder, path| {
-        finder.field(path, "replaceFullPath", url);
-        finder.field(path, "replacePrefixMatch", url);
+        Some(text) => finder.push(Reason::CredentialHeader, &format!("{known}: {text}")),
+        None => finder.push(Reason::CredentialHeader, &format!("{known}: {value}")),
     });
 }
 
-/// Text that becomes part of a URL.
+/// Text that becomes part of a URL. The rest of the URL may change around a key.
 pub(super) fn url(finder: &mut Finder, value: &Value) {
-    if let Some(text) = value.as_str().filter(|text| literal::has_key_in_query(text)) {
-        finder.push(Reason::CredentialInUrl, text);
+    for key in value.as_str().into_iter().flat_map(literal::keys_in_query) {
+        finder.push(Reason::CredentialInUrl, &key);
     }
 }

@@ -1,21 +1,51 @@
-//! Upstream: tokens and AWS keys of every provider, alone and in pools; keys in what becomes a URL; headers of health checks and of
-//! CONNECT.
+//! Upstream: tokens and AWS keys of every provider, alone and in pools; keys in what becomes a URL; users before hosts; headers of health
+//! checks and of CONNECT.
 //!
-//! Source of the places: `ai.proto`, `upstream.proto` and `health_check.proto` of solo-io/gloo at 8d57572e55.
+//! Source of the places: `ai.proto`, `upstream.proto`, `health_check.proto`, `static.proto` and `failover.proto` of solo-io/gloo at
+//! 8d57572e55.
 
 use serde_json::Value;
 
 use super::finder::Finder;
 use super::literal::{self, Inline};
 use super::path::Step;
-use super::route::{literal_value, url};
+use super::route::{header, url};
 use super::{PLAINTEXT, Reason};
 
-/// Fields of `spec.ai` and of a pool's entry that are providers.
+/// Fields of `spec.ai` and of a pool's entry that are providers. Whoever writes one directly under `spec`, where nobody serves it, has its
+/// token in the object all the same; nothing of Gloo's has such a name there.
 const PROVIDERS: [&str; 7] = ["openai", "mistral", "anthropic", "azureOpenai", "gemini", "vertexAi", "bedrock"];
 
-/// Fields of a provider that become part of a URL.
-const URL_FIELDS: [&str; 7] = ["endpoint", "apiVersion", "deploymentName", "model", "modelPath", "projectId", "location"];
+/// Entries of pools, in `ai` and without it.
+const ENTRIES: [&str; 2] = ["ai.multi.priorities[].pool[]", "multi.priorities[].pool[]"];
+
+/// Texts of a provider that become part of a URL.
+const URLS: [&str; 11] = [
+    "endpoint",
+    "apiVersion",
+    "deploymentName",
+    "model",
+    "modelPath",
+    "projectId",
+    "location",
+    "customHost.host",
+    "customHost.hostname",
+    "customHost.pathOverride.fullPath",
+    "customHost.pathOverride.basePath",
+];
+
+/// Texts of a provider that are hosts, and should be no more.
+const HOSTS: [&str; 3] = ["endpoint", "customHost.host", "customHost.hostname"];
+
+/// Paths that health checks ask for.
+const CHECKED_PATHS: [&str; 3] = [
+    "healthChecks[].httpHealthCheck.path",
+    "static.hosts[].healthCheckConfig.path",
+    "failover.prioritizedLocalities[].localityEndpoints[].lbEndpoints[].healthCheckConfig.path",
+];
+
+/// Gloo's `HeaderValue`s.
+const HEADERS: [&str; 2] = ["httpConnectHeaders[]", "healthChecks[].httpHealthCheck.requestHeadersToAdd[].header"];
 
 /// Sources of a token or of AWS keys.
 const SOURCES: [&str; 3] = ["inline", "secretRef", "passthrough"];
@@ -26,12 +56,12 @@ pub(super) fn find(finder: &mut Finder, upstream: &Value) {
     finder.field(upstream, "metadata", plaintext);
     let namespace = upstream.get("metadata").and_then(|metadata| metadata.get("namespace")).and_then(Value::as_str);
     finder.field(upstream, "spec", |finder, spec| {
-        finder.field(spec, "ai", |finder, ai| {
-            providers(finder, ai, namespace);
-            finder.field(ai, "multi", |finder, multi| pools(finder, multi, namespace));
-        });
-        finder.each(spec, "httpConnectHeaders", header);
-        finder.each(spec, "healthChecks", |finder, check| finder.field(check, "httpHealthCheck", health_check));
+        finder.field(spec, "ai", |finder, ai| providers(finder, ai, namespace));
+        finder.every(spec, &PROVIDERS, |finder, misplaced| provider(finder, misplaced, namespace));
+        finder.every(spec, &ENTRIES, |finder, entry| providers(finder, entry, namespace));
+        finder.every(spec, &CHECKED_PATHS, url);
+        finder.every(spec, &HEADERS, |finder, given| header(finder, given, "key"));
+        finder.field(spec, "httpProxyHostname", host);
     });
 }
 
@@ -40,12 +70,6 @@ fn plaintext(finder: &mut Finder, metadata: &Value) {
         if annotations.get(PLAINTEXT).and_then(Value::as_str) == Some("true") {
             finder.within(Step::Key(PLAINTEXT), |finder| finder.push(Reason::Plaintext, "true"));
         }
-    });
-}
-
-fn pools(finder: &mut Finder, multi: &Value, namespace: Option<&str>) {
-    finder.each(multi, "priorities", |finder, priority| {
-        finder.each(priority, "pool", |finder, entry| providers(finder, entry, namespace));
     });
 }
 
@@ -58,20 +82,9 @@ fn providers(finder: &mut Finder, parent: &Value, namespace: Option<&str>) {
 }
 
 fn provider(finder: &mut Finder, provider: &Value, namespace: Option<&str>) {
-    finder.field(provider, "authToken", |finder, token| source(finder, token, namespace));
-    finder.field(provider, "credentialProvider", |finder, keys| source(finder, keys, namespace));
-    for field in URL_FIELDS {
-        finder.field(provider, field, url);
-    }
-    finder.field(provider, "endpoint", host);
-    finder.field(provider, "customHost", |finder, custom| {
-        finder.field(custom, "host", host);
-        finder.field(custom, "hostname", host);
-        finder.field(custom, "pathOverride", |finder, path| {
-            finder.field(path, "fullPath", url);
-            finder.field(path, "basePath", url);
-        });
-    });
+    finder.every(provider, &["authToken", "credentialProvider"], |finder, given| source(finder, given, namespace));
+    finder.every(provider, &URLS, url);
+    finder.every(provider, &HOSTS, host);
 }
 
 /// `authToken` or `credentialProvider`.
@@ -124,21 +137,9 @@ fn foreign(finder: &mut Finder, reference: &Value, own: Option<&str>) {
     }
 }
 
-/// Text that is a host, and should be no more.
+/// Text that is a host, and should be no more. The host may change behind a user.
 fn host(finder: &mut Finder, value: &Value) {
-    if let Some(text) = value.as_str().filter(|text| literal::has_user(text)) {
-        finder.push(Reason::CredentialInUrl, text);
-    }
-}
-
-fn health_check(finder: &mut Finder, check: &Value) {
-    finder.field(check, "path", url);
-    finder.each(check, "requestHeadersToAdd", |finder, added| finder.field(added, "header", header));
-}
-
-/// Gloo's `HeaderValue`.
-fn header(finder: &mut Finder, header: &Value) {
-    if header.get("key").and_then(Value::as_str).is_some_and(literal::is_credential_header) {
-        finder.field(header, "value", literal_value);
+    if let Some(user) = value.as_str().and_then(literal::user) {
+        finder.push(Reason::CredentialInUrl, user);
     }
 }

@@ -1,4 +1,4 @@
-//! A real Prometheus, with the scrape configuration that Keyward ships, finds operator and proxies and answers questions about them.
+//! A real Prometheus, with the scrape configuration that Keyward ships, finds operator, webhook and proxies and answers questions about them.
 
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use keyward_e2e::{Request, send};
-use keyward_e2e_kube::{Cluster, Deployed, Namespace, Operator, POD, Page, served_chat, wait_until};
+use keyward_e2e_kube::{Cluster, Deployed, Namespace, Operator, POD, Page, SYSTEM, Webhook, served_chat, wait_until};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -90,11 +90,14 @@ fn script(name: &str, arguments: &[&str], stdin: &str) -> Result<String> {
     Ok(printed.into_owned())
 }
 
-/// Every metric that the dashboard and the alerts ask for is on a page of the operator or of a proxy.
+/// Every metric that the dashboard and the alerts ask for is on a page of the operator, of the webhook or of a proxy.
 fn the_dashboard_asks_for_nothing_else(cluster: &Cluster, namespace: &Namespace<'_>, directory: &Path) -> Result<()> {
     let mut pages = vec![Page::read(namespace.proxies("gw", 1)?.remove(0).address, ADMIN)?];
     for replica in Operator(cluster).replicas()? {
         pages.push(Operator(cluster).metrics(&replica)?);
+    }
+    for replica in Webhook(cluster).replicas()? {
+        pages.push(Webhook(cluster).metrics(&replica)?);
     }
     // Nothing has failed yet that these count.
     let mut arguments = vec!["-a".to_owned(), "keyward_operator_watch_errors_total".to_owned()];
@@ -116,8 +119,17 @@ fn encode(text: &str) -> String {
     text.bytes().map(byte).collect()
 }
 
+/// The webhook's replicas are up, and know all labels. A test may have one of its own in another namespace.
+fn the_webhook_is_scraped(prometheus: &Prometheus) -> Result<()> {
+    let up = prometheus.number(&format!("sum(up{{job=\"keyward-webhook\",namespace=\"{SYSTEM}\"}})"))?;
+    ensure!(up >= 2.0, "{up} replicas of the webhook are up");
+    let synced = prometheus.number(&format!("sum(keyward_webhook_namespaces_synced{{namespace=\"{SYSTEM}\"}})"))?;
+    ensure!(synced >= 2.0, "{synced} replicas of the webhook know all labels");
+    Ok(())
+}
+
 #[test]
-fn prometheus_finds_operator_and_proxies_with_the_shipped_configuration() -> Result<()> {
+fn prometheus_finds_all_parts_with_the_shipped_configuration() -> Result<()> {
     let cluster = Cluster::shared()?;
     let (namespace, _) = served_chat(&cluster, "metrics")?;
     let prometheus = Prometheus::start(&cluster)?;
@@ -133,7 +145,10 @@ fn prometheus_finds_operator_and_proxies_with_the_shipped_configuration() -> Res
         ensure!(requests >= 1.0, "{requests} requests");
         let connected = prometheus.number(&format!("sum(keyward_proxy_xds_connected{{{mine},gateway=\"gw\"}})"))?;
         ensure!(connected == 1.0, "{connected} connected");
-        Ok(())
+        // Its namespace is that of the Upstream, not that of the operator who tells of it.
+        let inline = prometheus.number(&format!("max(keyward_inline_credentials{{{mine},kind=\"Upstream\"}})"))?;
+        ensure!(inline >= 1.0, "{inline} inline credentials");
+        the_webhook_is_scraped(&prometheus)
     })?;
     let rules = send(prometheus.address, &Request::get("/api/v1/rules"))?.json()?;
     let rules = rules.pointer("/data/groups").and_then(Value::as_array).context("no rules")?;

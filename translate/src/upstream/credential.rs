@@ -1,5 +1,5 @@
-//! `authToken`: from a source to a credential that may be sent, or the reason why none may. Rules 2, 5 and 6 of the architecture page,
-//! section 4. No token gets into a message.
+//! `authToken`: from a source to a credential that may be sent, or the reason why none may. ARCHITECTURE.md's credential rules 2, 5 and 6: what
+//! of a Secret is its value, fail closed, and a Secret goes only where it may. No token gets into a message.
 
 use crds::credentials::{ENFORCE, Level, Levels};
 use crds::{SecretRef, TokenSource};
