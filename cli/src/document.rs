@@ -1,8 +1,9 @@
-//! One YAML document to one typed object. Errors say where and what, and never quote the document: it may hold a credential.
+//! One YAML document to its typed objects. Errors say where and what, and never quote the document: it may hold a credential.
 
 use std::fmt;
 use std::sync::Arc;
 
+use crds::credentials::Step;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::de::DeserializeOwned;
@@ -36,6 +37,12 @@ impl fmt::Debug for Object {
     }
 }
 
+/// An object as it is written, and the way to it from the top of its document. Not printable: it may hold a credential.
+pub(crate) struct Item {
+    pub(crate) way: Vec<Step>,
+    pub(crate) value: Value,
+}
+
 /// A document's text as YAML; `None`: nothing but comments.
 pub(crate) fn parse(text: &str) -> Result<Option<Value>, Mistake> {
     let blank = text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
@@ -55,20 +62,60 @@ pub(crate) fn options() -> serde_saphyr::Options {
     serde_saphyr::options! { strict_booleans: true, with_snippet: false }
 }
 
-/// The objects of a document, each checked against its type.
-pub(crate) fn objects(document: Value) -> Vec<Result<Object, Mistake>> {
-    match document.get("kind").and_then(Value::as_str) {
-        Some("List") => match document.get("items").and_then(Value::as_array) {
-            Some(items) => items.iter().cloned().flat_map(objects).collect(),
-            None => vec![Err(mistake("items", "a List has a list of objects under 'items'"))],
-        },
-        Some(_) => vec![object(document)],
-        None => vec![Err(mistake("kind", "every document names its 'apiVersion' and 'kind'"))],
+/// The objects of a document: itself, or the items of the list that it is. Whatever has items is a list to kubectl, also under another
+/// name than `List` or `UpstreamList` (apimachinery, `unstructuredJSONScheme`); under such a name it is an object all the same.
+pub(crate) fn items(document: Value) -> Vec<Item> {
+    let mut found = Vec::new();
+    take_apart(Vec::new(), document, &mut found);
+    found
+}
+
+fn take_apart(way: Vec<Step>, mut value: Value, found: &mut Vec<Item>) {
+    let Some(Value::Array(items)) = value.get_mut("items").filter(|items| items.is_array()).map(Value::take) else {
+        found.push(Item { way, value });
+        return;
+    };
+    for (nth, mut item) in items.into_iter().enumerate() {
+        inherit(&mut item, &value);
+        take_apart([way.as_slice(), &[Step::Field("items"), Step::Index(nth)]].concat(), item, found);
+    }
+    if !text(&value, "kind").ends_with("List") {
+        found.push(Item { way, value });
     }
 }
 
+/// "For typed lists, e.g., a PodList, API server doesn't set each item's APIVersion and Kind" (the same): they are the list's.
+fn inherit(item: &mut Value, list: &Value) {
+    let kind = text(list, "kind");
+    let kind = kind.strip_suffix("List").unwrap_or(kind);
+    for (field, inherited) in [("apiVersion", text(list, "apiVersion")), ("kind", kind)] {
+        if text(item, field).is_empty() && !inherited.is_empty() {
+            set(item, field, inherited);
+        }
+    }
+}
+
+fn set(object: &mut Value, field: &str, text: &str) {
+    if let Some(fields) = object.as_object_mut() {
+        fields.insert(field.to_owned(), Value::from(text));
+    }
+}
+
+fn text<'v>(object: &'v Value, field: &str) -> &'v str {
+    object.get(field).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The objects of a document, each checked against its type.
+pub(crate) fn objects(document: Value) -> Vec<Result<Object, Mistake>> {
+    items(document).into_iter().map(|item| object(item.value)).collect()
+}
+
 fn object(value: Value) -> Result<Object, Mistake> {
-    let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let kind = match value.get("kind").and_then(Value::as_str) {
+        Some("List") => return Err(mistake("items", "a List has a list of objects under 'items'")),
+        Some(kind) => kind.to_owned(),
+        None => return Err(mistake("kind", "every document names its 'apiVersion' and 'kind'")),
+    };
     let metadata: ObjectMeta = typed(value.get("metadata").cloned().unwrap_or_default()).map_err(|e| at("metadata", e))?;
     if metadata.name.as_deref().unwrap_or_default().is_empty() {
         return Err(mistake("metadata.name", "every object has a name"));
@@ -267,5 +314,41 @@ mod tests {
             json!({"kind": "List", "items": [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}}, {"kind": "X"}, {}]});
         let outcomes: Vec<_> = objects(list).into_iter().map(|outcome| outcome.is_ok()).collect();
         assert_eq!(outcomes, [true, false, false]);
+        assert_eq!(only(json!({"kind": "List"})).unwrap_err().field, "items");
+    }
+
+    #[test]
+    fn items_have_what_their_list_says_unless_they_say_it_themselves() {
+        let own = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}});
+        let list = json!({"apiVersion": "gloo.solo.io/v1", "kind": "UpstreamList", "items": [
+            {"metadata": {"name": "u"}},
+            own,
+            {"kind": "", "items": [{"kind": null, "spec": {}}]},
+            "text",
+        ]});
+        let (index, field) = (Step::Index, Step::Field("items"));
+        let upstream = |rest: Value| {
+            let mut object = json!({"apiVersion": "gloo.solo.io/v1", "kind": "Upstream"});
+            object.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+            object
+        };
+        let expected = [
+            (vec![field, index(0)], upstream(json!({"metadata": {"name": "u"}}))),
+            (vec![field, index(1)], own.clone()),
+            (vec![field, index(2), field, index(0)], upstream(json!({"spec": {}}))),
+            (vec![field, index(2)], upstream(json!({"items": null}))),
+            (vec![field, index(3)], json!("text")),
+        ];
+        let found: Vec<_> = items(list).into_iter().map(|item| (item.way, item.value)).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn only_an_array_of_items_makes_a_list() {
+        for document in [json!({"kind": "AllowList", "items": {}}), json!({"kind": "UpstreamList"}), json!([{"items": []}]), json!(1)] {
+            let found: Vec<_> = items(document.clone()).into_iter().map(|item| (item.way, item.value)).collect();
+            assert_eq!(found, [(Vec::new(), document)]);
+        }
+        assert_eq!(items(json!({"kind": "UpstreamList", "items": []})).len(), 0);
     }
 }

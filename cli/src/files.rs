@@ -1,12 +1,13 @@
 //! Manifest files: read, cut into documents, and looked at again for changes. A file that breaks keeps its last good content.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use translate::Snapshot;
 
+use crate::directory::{Depth, Listing};
 use crate::document::{self, Mistake, Object, mistake};
 
 /// Where an object was read.
@@ -45,11 +46,11 @@ pub(crate) struct Files {
 pub(crate) type Stamp = BTreeMap<PathBuf, Option<(SystemTime, u64)>>;
 
 impl Files {
-    pub(crate) fn new(arguments: Vec<PathBuf>) -> std::io::Result<Self> {
+    pub(crate) fn new(arguments: Vec<PathBuf>) -> io::Result<Self> {
         let mut stdin = None;
         if arguments.iter().any(|path| path.as_os_str() == "-") {
             let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text)?;
+            io::stdin().read_to_string(&mut text)?;
             stdin = Some(text);
         }
         Ok(Self { arguments, stdin, last_good: BTreeMap::new() })
@@ -61,14 +62,19 @@ impl Files {
             let stamp = std::fs::metadata(&path).and_then(|metadata| Ok((metadata.modified()?, metadata.len()))).ok();
             (path, stamp)
         };
-        self.paths().into_iter().map(stamp).collect()
+        let Listing { files, unread } = self.listing();
+        let unread = unread.into_iter().map(|(path, _)| (path, None));
+        files.into_iter().map(stamp).chain(unread).collect()
     }
 
     /// Reads everything.
     pub(crate) fn read(&mut self) -> Manifests {
+        let Listing { files, unread } = self.listing();
         let mut manifests = Manifests::default();
+        let left_out = |(path, error): (PathBuf, io::Error)| (Place { file: path.display().to_string(), document: 1 }, unreadable(&error));
+        manifests.mistakes.extend(unread.into_iter().map(left_out));
         let mut good = BTreeMap::new();
-        for path in self.paths() {
+        for path in files {
             let objects = self.objects(&path, &mut manifests.mistakes);
             for (place, object) in &objects {
                 manifests.add(place, object);
@@ -79,8 +85,15 @@ impl Files {
         manifests
     }
 
-    fn paths(&self) -> Vec<PathBuf> {
-        expanded(&self.arguments)
+    /// What is in a directory that cannot be read now is there all the same, as far as anybody knows: a process may just have no file
+    /// descriptor left.
+    fn listing(&self) -> Listing {
+        let mut listing = Listing::of(&self.arguments, Depth::Files);
+        let hides = |(place, error): &(PathBuf, io::Error), path: &Path| error.kind() != ErrorKind::NotFound && path.starts_with(place);
+        let hidden = |path: &&PathBuf| listing.unread.iter().any(|unread| hides(unread, path)) && !listing.files.contains(*path);
+        let kept: Vec<PathBuf> = self.last_good.keys().filter(hidden).cloned().collect();
+        listing.files.extend(kept);
+        listing
     }
 
     /// The objects of a file. While a part of it is not even YAML, the whole file counts as it was: half-written is not removed.
@@ -92,7 +105,7 @@ impl Files {
             _ => match std::fs::read_to_string(path) {
                 Ok(text) => text,
                 Err(error) => {
-                    mistakes.push((place(1), mistake("", &format!("cannot be read: {error}"))));
+                    mistakes.push((place(1), unreadable(&error)));
                     return self.last_good.get(path).cloned().unwrap_or_default();
                 }
             },
@@ -148,26 +161,17 @@ impl Manifests {
     }
 }
 
-/// Files, and for directories what is in them.
-pub(crate) fn expanded(arguments: &[PathBuf]) -> Vec<PathBuf> {
-    arguments.iter().flat_map(|path| if path.is_dir() { listed(path) } else { vec![path.clone()] }).collect()
-}
-
 /// A file's text, or that of standard input.
-pub(crate) fn text(path: &Path) -> std::io::Result<String> {
+pub(crate) fn text(path: &Path) -> io::Result<String> {
     match path.as_os_str() == "-" {
-        true => std::io::read_to_string(std::io::stdin()),
+        true => io::read_to_string(io::stdin()),
         false => std::fs::read_to_string(path),
     }
 }
 
-/// The manifests directly in a directory, as `kubectl -f DIR` takes them.
-fn listed(directory: &Path) -> Vec<PathBuf> {
-    let is_manifest = |path: &PathBuf| path.extension().is_some_and(|ext| ext == "yaml" || ext == "yml" || ext == "json") && path.is_file();
-    let entries = std::fs::read_dir(directory).into_iter().flatten();
-    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(is_manifest).collect();
-    paths.sort();
-    paths
+/// Why a file or directory is left out.
+pub(crate) fn unreadable(error: &io::Error) -> Mistake {
+    mistake("", &format!("cannot be read: {error}"))
 }
 
 /// Cuts at lines that start a new YAML document.
@@ -217,5 +221,30 @@ mod tests {
         assert_eq!(files.read().snapshot.namespaces.len(), 1);
         std::fs::remove_dir_all(directory).unwrap();
         assert!(files.read().snapshot.namespaces.is_empty());
+    }
+
+    #[test]
+    fn the_files_of_a_directory_that_cannot_be_read_count_as_they_were_and_it_is_told() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = root.path().join("manifests");
+        std::fs::create_dir_all(directory.join("below")).unwrap();
+        std::fs::write(directory.join("n.yaml"), "apiVersion: v1\nkind: Namespace\nmetadata: {name: n}\n").unwrap();
+        std::fs::write(directory.join("below/m.yaml"), "apiVersion: v1\nkind: Namespace\nmetadata: {name: m}\n").unwrap();
+        let mut files = Files::new(vec![directory.clone()]).unwrap();
+        let before = files.stamp();
+        assert_eq!(files.read().snapshot.namespaces.len(), 1, "what is below is not read");
+        // A link to itself: not even root can follow it.
+        std::fs::remove_dir_all(&directory).unwrap();
+        std::os::unix::fs::symlink(&directory, &directory).unwrap();
+        assert_ne!(files.stamp(), before);
+        for _ in 0..2 {
+            let manifests = files.read();
+            assert_eq!(manifests.snapshot.namespaces.len(), 1);
+            let told =
+                |(place, mistake): &(Place, Mistake)| place.file == directory.display().to_string() && mistake.message.contains("read");
+            assert!(manifests.mistakes.iter().any(told), "{:?}", manifests.mistakes);
+        }
+        std::fs::remove_file(&directory).unwrap();
+        assert!(files.read().snapshot.namespaces.is_empty(), "what is gone is gone");
     }
 }

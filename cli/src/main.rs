@@ -1,6 +1,7 @@
 //! `keyward`: the whole gateway in one process, from files; and what admission would say of them.
 
 mod check;
+mod directory;
 mod document;
 mod files;
 mod merge;
@@ -27,6 +28,9 @@ enum Command {
     /// Serve the Gateways in manifest files, and follow changes of the files.
     Up(up::Args),
     /// Find credentials in manifest files, as the admission webhook would.
+    ///
+    /// The exit code is 0 when there is none, 1 when a credential is where it must not be, and 2 when something could not be read, or nothing
+    /// was there to check.
     Check(check::Args),
 }
 

@@ -24,6 +24,9 @@ const CLASS: &str = "keyward";
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Manifest file, directory of manifests, or - for standard input. Repeatable.
+    ///
+    /// Of a directory, the .yaml, .yml and .json files in it are served, as with kubectl, and not those of the directories below: name them,
+    /// too.
     #[arg(short = 'f', long = "filename", value_name = "FILE|DIR|-", required = true)]
     files: Vec<PathBuf>,
     /// How log lines look.

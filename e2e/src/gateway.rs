@@ -185,7 +185,7 @@ impl Setup {
 }
 
 /// `KEYWARD_BIN`, or the program that was built together with this one.
-fn program() -> anyhow::Result<PathBuf> {
+pub(crate) fn program() -> anyhow::Result<PathBuf> {
     match std::env::var_os("KEYWARD_BIN") {
         Some(path) => Ok(path.into()),
         None => beside_target("keyward").context("build it first: cargo build --bin keyward"),

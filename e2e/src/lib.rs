@@ -8,6 +8,7 @@
 //! Http2::open(..)                            streams on one connection (http2, payload)
 //! Echo::start(..), Canned::start(..)         backends of a Service: one tells what it received, one sends any bytes (echo, canned)
 //! Authority::generate()                      certificates for listeners (authority)
+//! check(directory, ["-f", ..], stdin)        keyward check, to its end (check)
 //! ```
 //!
 //! A test asserts on what the client got, on `provider.journal()`, `echo.journal()` and on `gateway.log()`. Holds no product code.
@@ -16,6 +17,7 @@ mod authority;
 mod backend;
 mod background;
 mod canned;
+mod check;
 mod client;
 mod curl;
 mod echo;
@@ -29,6 +31,7 @@ mod wait;
 pub use authority::{Authority, Leaf};
 pub use backend::EchoBackend;
 pub use canned::Canned;
+pub use check::{Checked, check};
 pub use client::{Connection, Head, Request, Response, send};
 pub use curl::{Curled, GUIDE_BODY, curl};
 pub use echo::{Echo, Echoed};

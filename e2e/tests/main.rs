@@ -1,5 +1,6 @@
 //! End-to-end tests: the real program, real sockets, real clients. A test's name is what the gateway does.
 
+mod admit_files;
 mod lifecycle_drain;
 mod lifecycle_reload;
 mod lifecycle_start;

@@ -1,11 +1,9 @@
-//! Findings as text for people, JSON for scripts, SARIF 2.1.0 for code scanning.
+//! Findings as text for people, JSON for scripts, SARIF for code scanning.
 
-use std::io::Write;
-
-use crds::credentials::Reason;
 use serde_json::{Value, json};
 
-use super::{Finding, Findings};
+use super::read::Unread;
+use super::{Finding, Findings, sarif};
 
 /// How findings are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -14,25 +12,23 @@ pub(crate) enum Format {
     Text,
     /// One object with lists `violations` and `unreadable`.
     Json,
-    /// For code scanning.
+    /// For code scanning: SARIF 2.1.0.
     Sarif,
 }
 
-pub(crate) fn print(format: Format, findings: &Findings) -> anyhow::Result<()> {
-    Ok(write!(std::io::stdout().lock(), "{}", text(format, findings)?)?)
-}
-
-pub(crate) fn text(format: Format, findings: &Findings) -> serde_json::Result<String> {
+pub(super) fn text(format: Format, findings: &Findings) -> serde_json::Result<String> {
     match format {
         Format::Text => Ok(lines(findings)),
         Format::Json => serde_json::to_string_pretty(&json(findings)).map(|text| text + "\n"),
-        Format::Sarif => serde_json::to_string_pretty(&sarif(findings)).map(|text| text + "\n"),
+        Format::Sarif => serde_json::to_string_pretty(&sarif::log(findings)).map(|text| text + "\n"),
     }
 }
 
 fn lines(findings: &Findings) -> String {
-    let unread =
-        findings.unread.iter().map(|(place, mistake)| format!("{} document {}: {}\n", place.file, place.document, mistake.message));
+    let unread = findings.unread.iter().map(|Unread { file, document, message }| match document {
+        Some(document) => format!("{file} document {document}: {message}\n"),
+        None => format!("{file}: {message}\n"),
+    });
     let violations = findings.violations.iter().map(|finding| {
         let Finding { place, line, kind, name, violation } = finding;
         format!("{}:{line}: {kind} {name}: {}: {}\n", place.file, violation.field, violation.reason.words())
@@ -54,48 +50,10 @@ fn json(findings: &Findings) -> Value {
             "message": finding.violation.reason.words(),
         })
     };
-    let unread = findings
-        .unread
-        .iter()
-        .map(|(place, mistake)| json!({ "file": place.file, "document": place.document, "message": mistake.message }));
+    let unread =
+        findings.unread.iter().map(|Unread { file, document, message }| json!({ "file": file, "document": document, "message": message }));
     json!({
         "violations": findings.violations.iter().map(violation).collect::<Vec<Value>>(),
         "unreadable": unread.collect::<Vec<Value>>(),
-    })
-}
-
-fn sarif(findings: &Findings) -> Value {
-    let rules = Reason::ALL.map(|reason| json!({ "id": reason.as_str(), "shortDescription": { "text": reason.words() } }));
-    let result = |finding: &Finding| {
-        let Finding { place, line, kind, name, violation } = finding;
-        let text = format!("{kind} {name}: {}: {}", violation.field, violation.reason.words());
-        json!({
-            "ruleId": violation.reason.as_str(),
-            "level": "error",
-            "message": { "text": text },
-            "locations": [{
-                "physicalLocation": { "artifactLocation": { "uri": place.file }, "region": { "startLine": line } },
-                "logicalLocations": [{ "fullyQualifiedName": violation.field.to_string() }],
-            }],
-        })
-    };
-    let unread = findings.unread.iter().map(|(place, mistake)| {
-        json!({
-            "level": "error",
-            "message": { "text": mistake.message },
-            "locations": [{ "physicalLocation": { "artifactLocation": { "uri": place.file } } }],
-        })
-    });
-    json!({
-        "version": "2.1.0",
-        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-        "runs": [{
-            "tool": { "driver": { "name": "keyward check", "version": env!("CARGO_PKG_VERSION"), "rules": rules } },
-            "invocations": [{
-                "executionSuccessful": findings.unread.is_empty(),
-                "toolExecutionNotifications": unread.collect::<Vec<Value>>(),
-            }],
-            "results": findings.violations.iter().map(result).collect::<Vec<Value>>(),
-        }],
     })
 }
