@@ -188,7 +188,7 @@ mod tests {
     /// An inline token of `openai`, in `spec.ai` and beside it.
     fn violations() -> [Violation; 2] {
         [&["spec", "ai"][..], &["spec"]].map(|way| {
-            let steps = way.iter().chain(&["openai", "authToken", "inline"]).map(|field| Step::Field(*field)).collect();
+            let steps = way.iter().chain(&["openai", "authToken", "inline"]).map(|field| Step::Field(field)).collect();
             Violation { field: FieldPath(steps), reason: Reason::InlineToken, value: Fingerprint::of("canary"), copy: false }
         })
     }
