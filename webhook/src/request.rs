@@ -32,7 +32,7 @@ pub struct Request {
     pub operation: Operation,
     /// Such as `status`.
     pub subresource: Option<String>,
-    /// The object as it would be, without its status; absent when it is deleted.
+    /// The object as it would be, as far as it is looked at; absent when it is deleted.
     pub object: Option<Value>,
     /// The object as it is; absent when it is created.
     pub old: Option<Value>,

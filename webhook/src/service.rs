@@ -75,13 +75,13 @@ impl Webhook {
             let answer = answer(&request.uid, &verdict);
             (verdict, answer)
         })?;
-        self.metrics.reviews.with_label_values(&[verdict.as_str()]).inc();
+        self.metrics.reviewed(verdict.as_str());
         log(&request, &verdict);
         Ok(answer)
     }
 
     fn failed(&self, failure: &Failure) -> Response<Full<Bytes>> {
-        self.metrics.reviews.with_label_values(&[failure.as_str()]).inc();
+        self.metrics.reviewed(failure.as_str());
         tracing::warn!(reason = %failure, "a review could not be answered");
         response(failure.status(), "text/plain; charset=utf-8", format!("{failure}\n").into_bytes())
     }

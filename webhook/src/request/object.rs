@@ -1,4 +1,4 @@
-//! An object of a review, without `status` and `metadata.managedFields`: nobody looks at them here, and they are often more than the rest.
+//! An object of a review, as far as anybody looks at it here. The rest is often more: `status`, and most of `metadata`.
 
 use std::fmt;
 
@@ -19,10 +19,10 @@ enum Part {
 }
 
 impl Part {
-    fn left_out(self) -> &'static str {
+    fn has(self, name: &str) -> bool {
         match self {
-            Self::Object => "status",
-            Self::Metadata => "managedFields",
+            Self::Object => matches!(name, "apiVersion" | "kind" | "metadata" | "spec"),
+            Self::Metadata => matches!(name, "namespace" | "annotations"),
         }
     }
 }
@@ -49,7 +49,7 @@ impl<'de> Visitor<'de> for Part {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut fields = Map::new();
         while let Some(name) = map.next_key::<String>()? {
-            if name == self.left_out() {
+            if !self.has(&name) {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }
@@ -72,14 +72,17 @@ mod tests {
     #[test]
     fn leaves_out_what_is_not_looked_at_where_it_stands_and_nowhere_else() {
         let object = json!({
+            "apiVersion": "gloo.solo.io/v1",
             "kind": "Upstream",
-            "metadata": { "name": "u", "status": 1, "managedFields": [{ "fieldsV1": {} }] },
+            "metadata": { "name": "u", "namespace": "n", "annotations": { "name": "a" }, "managedFields": [{ "fieldsV1": {} }] },
             "spec": { "status": 1, "managedFields": 1, "metadata": { "managedFields": 1 } },
             "status": { "conditions": [] },
+            "other": 1,
         });
         let expected = json!({
+            "apiVersion": "gloo.solo.io/v1",
             "kind": "Upstream",
-            "metadata": { "name": "u", "status": 1 },
+            "metadata": { "namespace": "n", "annotations": { "name": "a" } },
             "spec": { "status": 1, "managedFields": 1, "metadata": { "managedFields": 1 } },
         });
         assert_eq!(read(object).unwrap(), Some(expected));
