@@ -1,6 +1,8 @@
 //! The words of a verdict: where, why, and commands that put it right. They are made of our own constants, of names that Kubernetes has
 //! checked, and of numbers; never of a value.
 
+use std::fmt::Write as _;
+
 use crds::credentials::remedy::{self, Holds, Remedy};
 use crds::credentials::{LAST_APPLIED, Level, Violation};
 use serde_json::Value;
@@ -24,7 +26,7 @@ pub(crate) fn refusal(request: &Request, level: Level, violations: &[&Violation]
         false => format!("namespace {namespace} is {level} for credentials (credentials.keyward.dev/enforce)\n"),
     };
     for violation in violations.iter().take(FIELDS) {
-        text += &format!("  {}: {}\n", violation.field, violation.reason.words());
+        text += &format!("  {}\n", told(violation, ": ", violation.reason.words()));
     }
     text += &more(violations.len(), FIELDS).map(|more| format!("  {more}\n")).unwrap_or_default();
     text += &commands(request, violations);
@@ -102,7 +104,7 @@ fn patch(request: &Request, remedies: &[Remedy]) -> String {
 /// Warnings, few enough for an API server to pass on.
 pub(crate) fn warnings(request: &Request, violations: &[&Violation]) -> Vec<String> {
     let (copies, own): (Vec<&&Violation>, Vec<&&Violation>) = violations.iter().partition(|violation| violation.copy);
-    let mut lines: Vec<String> = own.iter().take(FIELDS).map(|one| format!("{}: {}", one.field, one.reason.words())).collect();
+    let mut lines: Vec<String> = own.iter().take(FIELDS).map(|one| told(one, ": ", one.reason.words())).collect();
     lines.extend(more(own.len(), FIELDS));
     if !copies.is_empty() {
         let (kind, name) = (request.kind_name.to_ascii_lowercase(), shown(&request.name, "NAME"));
@@ -123,8 +125,16 @@ pub(crate) fn odd_labels(namespace: &str, labels: &[&'static str]) -> Vec<String
 
 /// Fields and reasons, for the audit log.
 pub(crate) fn audit(violations: &[&Violation]) -> String {
-    let named = violations.iter().take(FIELDS).map(|one| format!("{}={}", one.field, one.reason.as_str()));
+    let named = violations.iter().take(FIELDS).map(|one| told(one, "=", one.reason.as_str()));
     named.chain(more(violations.len(), FIELDS)).collect::<Vec<_>>().join("; ")
+}
+
+/// Its field and its reason, in a text that need not grow.
+fn told(violation: &Violation, between: &str, reason: &str) -> String {
+    let mut line = String::with_capacity(LONGEST_WARNING);
+    // Nothing fails in writing to a text.
+    let _ = write!(line, "{}{between}{reason}", violation.field);
+    line
 }
 
 fn more(all: usize, shown: usize) -> Option<String> {
@@ -139,7 +149,6 @@ fn shown<'t>(name: &'t str, otherwise: &'t str) -> &'t str {
 }
 
 fn cut(mut line: String) -> String {
-    let end = line.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= LONGEST_WARNING).last().unwrap_or_default();
-    line.truncate(end);
+    line.truncate(line.floor_char_boundary(LONGEST_WARNING));
     line
 }

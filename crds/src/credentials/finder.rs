@@ -6,6 +6,9 @@ use super::path::{FieldPath, Step};
 use super::trace::Trace;
 use super::{Fingerprint, LAST_APPLIED, Level, Reason, Violation};
 
+/// Fields, one inside the other, such as `healthChecks[]`, `httpHealthCheck` and `path`. Of a list, each element is meant.
+pub(super) type Way = &'static [&'static str];
+
 /// So many violations of an object are listed; our CRD's bounds on pools allow about 3,000.
 const MOST: usize = 10_000;
 
@@ -60,19 +63,16 @@ impl Finder {
         });
     }
 
-    /// The same for whatever ways such as `healthChecks[].httpHealthCheck.path` lead to.
-    pub(super) fn every(&mut self, parent: &Value, ways: &[&'static str], mut look: impl FnMut(&mut Self, &Value)) {
-        for &way in ways {
+    /// The same for whatever the ways lead to.
+    pub(super) fn every(&mut self, parent: &Value, ways: &[Way], mut look: impl FnMut(&mut Self, &Value)) {
+        for way in ways {
             self.follow(parent, way, &mut look);
         }
     }
 
-    fn follow(&mut self, parent: &Value, way: &'static str, look: &mut impl FnMut(&mut Self, &Value)) {
-        let (first, rest) = way.split_once('.').unwrap_or((way, ""));
-        let go_on = |finder: &mut Self, value: &Value| match rest {
-            "" => look(finder, value),
-            _ => finder.follow(value, rest, look),
-        };
+    fn follow(&mut self, parent: &Value, way: Way, look: &mut impl FnMut(&mut Self, &Value)) {
+        let Some((first, rest)) = way.split_first() else { return look(self, parent) };
+        let go_on = |finder: &mut Self, value: &Value| finder.follow(value, rest, look);
         match first.strip_suffix("[]") {
             Some(list) => self.each(parent, list, go_on),
             None => self.field(parent, first, go_on),

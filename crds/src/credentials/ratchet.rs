@@ -28,9 +28,7 @@ impl Compared {
 /// Parts the violations of an object by its old state, if it has one.
 pub fn compare(object: &Value, old: Option<&Value>) -> Compared {
     let Found { listed, unlisted } = find(object);
-    if listed.is_empty() {
-        return Compared::default();
-    }
+    let Some(old) = old.filter(|_| !listed.is_empty()) else { return Compared { introduced: listed, unchanged: Vec::new() } };
     let mut known = Known::of(old);
     let (unchanged, introduced) = listed.into_iter().partition(|violation| match violation.reason == Reason::TooMany {
         true => unlisted.iter().all(|trace| known.excuses(*trace)),
@@ -49,9 +47,9 @@ struct Known {
 }
 
 impl Known {
-    fn of(old: Option<&Value>) -> Self {
+    fn of(old: &Value) -> Self {
         let mut known = Self::default();
-        let Found { listed, unlisted } = old.map(find).unwrap_or_default();
+        let Found { listed, unlisted } = find(old);
         for Trace { identity, copy } in listed.iter().map(Trace::of).chain(unlisted) {
             if !copy {
                 *known.fields.entry(identity).or_default() += 1;

@@ -3,20 +3,20 @@
 
 use serde_json::Value;
 
-use super::finder::Finder;
+use super::finder::{Finder, Way};
 use super::{Reason, literal};
 
-const FILTERS: [&str; 2] = ["spec.rules[].filters[]", "spec.rules[].backendRefs[].filters[]"];
+const FILTERS: [Way; 2] = [&["spec", "rules[]", "filters[]"], &["spec", "rules[]", "backendRefs[]", "filters[]"]];
 
 /// Headers that a filter sets.
-const HEADERS: [&str; 2] = ["requestHeaderModifier.set[]", "requestHeaderModifier.add[]"];
+const HEADERS: [Way; 2] = [&["requestHeaderModifier", "set[]"], &["requestHeaderModifier", "add[]"]];
 
 /// Paths that a filter writes.
-const PATHS: [&str; 4] = [
-    "urlRewrite.path.replaceFullPath",
-    "urlRewrite.path.replacePrefixMatch",
-    "requestRedirect.path.replaceFullPath",
-    "requestRedirect.path.replacePrefixMatch",
+const PATHS: [Way; 4] = [
+    &["urlRewrite", "path", "replaceFullPath"],
+    &["urlRewrite", "path", "replacePrefixMatch"],
+    &["requestRedirect", "path", "replaceFullPath"],
+    &["requestRedirect", "path", "replacePrefixMatch"],
 ];
 
 pub(super) fn find(finder: &mut Finder, route: &Value) {

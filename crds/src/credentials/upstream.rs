@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use super::finder::Finder;
+use super::finder::{Finder, Way};
 use super::literal::{self, Inline};
 use super::path::Step;
 use super::route::{header, url};
@@ -16,36 +16,43 @@ use super::{PLAINTEXT, Reason};
 /// token in the object all the same; nothing of Gloo's has such a name there.
 const PROVIDERS: [&str; 7] = ["openai", "mistral", "anthropic", "azureOpenai", "gemini", "vertexAi", "bedrock"];
 
+/// What a provider has its credential in.
+const CREDENTIALS: [&str; 2] = ["authToken", "credentialProvider"];
+
 /// Entries of pools, in `ai` and without it.
-const ENTRIES: [&str; 2] = ["ai.multi.priorities[].pool[]", "multi.priorities[].pool[]"];
+const ENTRIES: [Way; 2] = [&["ai", "multi", "priorities[]", "pool[]"], &["multi", "priorities[]", "pool[]"]];
 
 /// Texts of a provider that become part of a URL.
-const URLS: [&str; 11] = [
-    "endpoint",
-    "apiVersion",
-    "deploymentName",
-    "model",
-    "modelPath",
-    "projectId",
-    "location",
-    "customHost.host",
-    "customHost.hostname",
-    "customHost.pathOverride.fullPath",
-    "customHost.pathOverride.basePath",
+const URLS: [Way; 11] = [
+    &["endpoint"],
+    &["apiVersion"],
+    &["deploymentName"],
+    &["model"],
+    &["modelPath"],
+    &["projectId"],
+    &["location"],
+    &["customHost", "host"],
+    &["customHost", "hostname"],
+    &["customHost", "pathOverride", "fullPath"],
+    &["customHost", "pathOverride", "basePath"],
 ];
 
 /// Texts of a provider that are hosts, and should be no more.
-const HOSTS: [&str; 3] = ["endpoint", "customHost.host", "customHost.hostname"];
+const HOSTS: [Way; 3] = [&["endpoint"], &["customHost", "host"], &["customHost", "hostname"]];
 
 /// Paths that health checks ask for.
-const CHECKED_PATHS: [&str; 3] = [
-    "healthChecks[].httpHealthCheck.path",
-    "static.hosts[].healthCheckConfig.path",
-    "failover.prioritizedLocalities[].localityEndpoints[].lbEndpoints[].healthCheckConfig.path",
+const CHECKED_PATHS: [Way; 3] = [
+    &["healthChecks[]", "httpHealthCheck", "path"],
+    &["static", "hosts[]", "healthCheckConfig", "path"],
+    &["failover", "prioritizedLocalities[]", "localityEndpoints[]", "lbEndpoints[]", "healthCheckConfig", "path"],
 ];
 
 /// Gloo's `HeaderValue`s.
-const HEADERS: [&str; 2] = ["httpConnectHeaders[]", "healthChecks[].httpHealthCheck.requestHeadersToAdd[].header"];
+const HEADERS: [Way; 3] = [
+    &["httpConnectHeaders[]"],
+    &["healthChecks[]", "httpHealthCheck", "requestHeadersToAdd[]", "header"],
+    &["healthChecks[]", "grpcHealthCheck", "initialMetadata[]", "header"],
+];
 
 /// Sources of a token or of AWS keys.
 const SOURCES: [&str; 3] = ["inline", "secretRef", "passthrough"];
@@ -57,7 +64,9 @@ pub(super) fn find(finder: &mut Finder, upstream: &Value) {
     let namespace = upstream.get("metadata").and_then(|metadata| metadata.get("namespace")).and_then(Value::as_str);
     finder.field(upstream, "spec", |finder, spec| {
         finder.field(spec, "ai", |finder, ai| providers(finder, ai, namespace));
-        finder.every(spec, &PROVIDERS, |finder, misplaced| provider(finder, misplaced, namespace));
+        for name in PROVIDERS {
+            finder.field(spec, name, |finder, misplaced| provider(finder, misplaced, namespace));
+        }
         finder.every(spec, &ENTRIES, |finder, entry| providers(finder, entry, namespace));
         finder.every(spec, &CHECKED_PATHS, url);
         finder.every(spec, &HEADERS, |finder, given| header(finder, given, "key"));
@@ -82,7 +91,9 @@ fn providers(finder: &mut Finder, parent: &Value, namespace: Option<&str>) {
 }
 
 fn provider(finder: &mut Finder, provider: &Value, namespace: Option<&str>) {
-    finder.every(provider, &["authToken", "credentialProvider"], |finder, given| source(finder, given, namespace));
+    for name in CREDENTIALS {
+        finder.field(provider, name, |finder, given| source(finder, given, namespace));
+    }
     finder.every(provider, &URLS, url);
     finder.every(provider, &HOSTS, host);
 }

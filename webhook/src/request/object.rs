@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
@@ -18,13 +19,17 @@ enum Part {
     Metadata,
 }
 
-impl Part {
-    fn has(self, name: &str) -> bool {
-        match self {
-            Self::Object => matches!(name, "apiVersion" | "kind" | "metadata" | "spec"),
-            Self::Metadata => matches!(name, "namespace" | "annotations"),
-        }
-    }
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "camelCase")]
+enum Field {
+    ApiVersion,
+    Kind,
+    Metadata,
+    Spec,
+    Namespace,
+    Annotations,
+    #[serde(other)]
+    Other,
 }
 
 impl<'de> DeserializeSeed<'de> for Part {
@@ -48,16 +53,20 @@ impl<'de> Visitor<'de> for Part {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut fields = Map::new();
-        while let Some(name) = map.next_key::<String>()? {
-            if !self.has(&name) {
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            }
-            let value = match (self, name.as_str()) {
-                (Self::Object, "metadata") => map.next_value_seed(Self::Metadata)?,
-                (Self::Object | Self::Metadata, _) => map.next_value()?,
+        while let Some(field) = map.next_key()? {
+            let (name, value) = match (self, field) {
+                (Self::Object, Field::ApiVersion) => ("apiVersion", map.next_value()?),
+                (Self::Object, Field::Kind) => ("kind", map.next_value()?),
+                (Self::Object, Field::Metadata) => ("metadata", map.next_value_seed(Self::Metadata)?),
+                (Self::Object, Field::Spec) => ("spec", map.next_value()?),
+                (Self::Metadata, Field::Namespace) => ("namespace", map.next_value()?),
+                (Self::Metadata, Field::Annotations) => ("annotations", map.next_value()?),
+                (Self::Object | Self::Metadata, _) => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
             };
-            fields.insert(name, value);
+            fields.insert(name.to_owned(), value);
         }
         Ok(Value::Object(fields))
     }
