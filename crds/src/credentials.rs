@@ -191,7 +191,7 @@ pub fn inline_credentials(object: &Value) -> Vec<Violation> {
 
 fn find(object: &Value) -> Found {
     let Some(kind) = Kind::of_object(object) else { return Found::default() };
-    let mut finder = Finder::default();
+    let mut finder = Finder::new();
     look(kind, &mut finder, object);
     look_at_copy(kind, &mut finder, object);
     finder.found()

@@ -12,7 +12,9 @@ pub(super) type Way = &'static [&'static str];
 /// So many violations of an object are listed; our CRD's bounds on pools allow about 3,000.
 const MOST: usize = 10_000;
 
-#[derive(Default)]
+/// The way to a field is seldom longer.
+const DEEP: usize = 16;
+
 pub(super) struct Finder {
     path: Vec<Step>,
     copy: bool,
@@ -29,6 +31,10 @@ pub(super) struct Found {
 }
 
 impl Finder {
+    pub(super) fn new() -> Self {
+        Self { path: Vec::with_capacity(DEEP), copy: false, found: Found::default() }
+    }
+
     /// Notes that `value`, where the walk is now, is wrong.
     pub(super) fn push(&mut self, reason: Reason, value: &str) {
         // What is malformed or merely unwise in a copy does no harm there; a credential does.

@@ -23,29 +23,55 @@ struct Seen {
     failures: Vec<String>,
 }
 
+/// What became of a webhook's crowd.
+struct Outcome {
+    /// ms, sorted.
+    latencies: Vec<f64>,
+    failures: Vec<String>,
+    /// Of the webhook's processes for each attempt, µs.
+    cpu: f64,
+    /// MiB.
+    memory: f64,
+}
+
 pub(super) fn measure(stage: &Stage<'_>, options: &Options) -> Result<Vec<Figure>> {
-    let attempt = stage.attempt(Subject::Ours)?;
-    let processes = stage.processes(Subject::Ours);
-    let before = (cpu_ns(processes)?, stage.reviewed()?);
-    let seen = stage.cluster.block_on(crowd(&attempt, &stage.cluster.client(), options))?;
-    let after = (cpu_ns(processes)?, stage.reviewed()?);
-    let allowed = seen.latencies.len() as f64;
-    ensure!(after.1 - before.1 >= allowed, "the webhook was asked {} times for {allowed} attempts", after.1 - before.1);
-    if let Some(failure) = seen.failures.first() {
+    let go = send(stage, Subject::Go, options)?;
+    let reviewed = stage.reviewed()?;
+    let ours = send(stage, Subject::Ours, options)?;
+    let (allowed, asked) = (ours.latencies.len() as f64, stage.reviewed()? - reviewed);
+    ensure!(asked >= allowed, "the webhook was asked {asked} times for {allowed} attempts");
+    if let Some(failure) = ours.failures.first() {
         eprintln!("the first failure: {failure}");
     }
-    let mut sorted = seen.latencies;
-    sorted.sort_by(f64::total_cmp);
-    let cpu = after.0.saturating_sub(before.0) as f64 / 1000.0 / allowed.max(1.0);
-    Ok(vec![
-        Figure::plain("crowd: clients", "", f64::from(options.clients)),
-        Figure::plain("crowd: reviews", "/s", allowed / options.crowd as f64),
-        Figure::new("crowd: failed reviews", "", seen.failures.len() as f64, 0.0),
-        Figure::plain("crowd: create p50", "ms", percentile(&sorted, 50)),
-        Figure::plain("crowd: create p99", "ms", percentile(&sorted, 99)),
-        Figure::new("crowd: CPU per review", "us", cpu, 120.0),
-        Figure::new("crowd: memory", "MiB", largest_rss(processes)?, 12.0),
-    ])
+    let plain = |metric, unit, value| Figure::plain(metric, unit, value);
+    let peers = [
+        plain("crowd: reviews", "/s", go.latencies.len() as f64 / options.crowd as f64),
+        plain("crowd: failed reviews", "", go.failures.len() as f64),
+        plain("crowd: CPU per review", "us", go.cpu),
+        plain("crowd: memory", "MiB", go.memory),
+    ];
+    let own = [
+        plain("crowd: clients", "", f64::from(options.clients)),
+        plain("crowd: reviews", "/s", allowed / options.crowd as f64),
+        Figure::new("crowd: failed reviews", "", ours.failures.len() as f64, 0.0),
+        plain("crowd: create p50", "ms", percentile(&ours.latencies, 50)),
+        plain("crowd: create p99", "ms", percentile(&ours.latencies, 99)),
+        // Most of it is handshakes, whatever the webhook: an API server keeps few connections for so many reviews at once.
+        plain("crowd: CPU per review", "us", ours.cpu),
+        Figure::new("crowd: CPU: ours / controller-runtime", "x", ours.cpu / go.cpu, 0.333),
+        Figure::new("crowd: memory", "MiB", ours.memory, 12.0),
+    ];
+    Ok(peers.into_iter().map(|figure| figure.of(Subject::Go.name())).chain(own).collect())
+}
+
+fn send(stage: &Stage<'_>, subject: Subject, options: &Options) -> Result<Outcome> {
+    let (attempt, processes) = (stage.attempt(subject)?, stage.processes(subject));
+    let before = cpu_ns(processes)?;
+    let seen = stage.cluster.block_on(crowd(&attempt, &stage.cluster.client(), options))?;
+    let cpu = cpu_ns(processes)?.saturating_sub(before) as f64 / 1000.0 / (seen.latencies.len() as f64).max(1.0);
+    let mut latencies = seen.latencies;
+    latencies.sort_by(f64::total_cmp);
+    Ok(Outcome { latencies, failures: seen.failures, cpu, memory: largest_rss(processes)? })
 }
 
 async fn crowd(attempt: &Attempt, client: &Client, options: &Options) -> Result<Seen> {

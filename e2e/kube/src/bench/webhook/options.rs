@@ -5,8 +5,8 @@ use clap::Args;
 /// Flags of a run.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
-    /// Rounds, in each of which every subject has its turn.
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(3..=50))]
+    /// Rounds, in each of which every subject has its turn. A p99 of fewer attempts is decided by what else the API server did meanwhile.
+    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(3..=50))]
     pub rounds: u32,
     /// Attempts of each subject in a round, one after the other.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(50..=5000))]
