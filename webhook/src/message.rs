@@ -26,7 +26,7 @@ pub(crate) fn refusal(request: &Request, level: Level, violations: &[&Violation]
         false => format!("namespace {namespace} is {level} for credentials (credentials.keyward.dev/enforce)\n"),
     };
     for violation in violations.iter().take(FIELDS) {
-        text += &format!("  {}\n", told(violation, ": ", violation.reason.words()));
+        text += &format!("  {}: {}\n", violation.field, violation.reason.words());
     }
     text += &more(violations.len(), FIELDS).map(|more| format!("  {more}\n")).unwrap_or_default();
     text += &commands(request, violations);
@@ -129,7 +129,7 @@ pub(crate) fn audit(violations: &[&Violation]) -> String {
     named.chain(more(violations.len(), FIELDS)).collect::<Vec<_>>().join("; ")
 }
 
-/// Its field and its reason, in a text that need not grow.
+/// Its field and its reason. Most objects that are let in with a word about them have one such text: it need not grow.
 fn told(violation: &Violation, between: &str, reason: &str) -> String {
     let mut line = String::with_capacity(LONGEST_WARNING);
     // Nothing fails in writing to a text.

@@ -40,6 +40,10 @@ const URLS: [Way; 11] = [
 /// Texts of a provider that are hosts, and should be no more.
 const HOSTS: [Way; 3] = [&["endpoint"], &["customHost", "host"], &["customHost", "hostname"]];
 
+/// The same beside providers.
+const OTHER_HOSTS: [Way; 3] =
+    [&["httpProxyHostname"], &["healthChecks[]", "httpHealthCheck", "host"], &["healthChecks[]", "grpcHealthCheck", "authority"]];
+
 /// Paths that health checks ask for.
 const CHECKED_PATHS: [Way; 3] = [
     &["healthChecks[]", "httpHealthCheck", "path"],
@@ -70,7 +74,7 @@ pub(super) fn find(finder: &mut Finder, upstream: &Value) {
         finder.every(spec, &ENTRIES, |finder, entry| providers(finder, entry, namespace));
         finder.every(spec, &CHECKED_PATHS, url);
         finder.every(spec, &HEADERS, |finder, given| header(finder, given, "key"));
-        finder.field(spec, "httpProxyHostname", host);
+        finder.every(spec, &OTHER_HOSTS, host);
     });
 }
 

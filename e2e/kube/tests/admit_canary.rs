@@ -68,12 +68,15 @@ fn urls() -> Vec<Value> {
 fn beside_providers() -> Vec<Value> {
     let header = json!({ "key": "authorization", "value": format!("Bearer {CANARY}") });
     let added = json!({ "httpHealthCheck": { "path": "/healthz", "requestHeadersToAdd": [{ "header": header }] } });
+    let called =
+        json!({ "grpcHealthCheck": { "authority": format!("user:{CANARY}@example.com"), "initialMetadata": [{ "header": header }] } });
     let asked = json!({ "httpHealthCheck": { "path": key("/healthz") } });
     let host = json!({ "addr": "example.com", "port": 443, "healthCheckConfig": { "path": key("/healthz") } });
     let fixed = json!({ "hosts": [{ "addr": "example.com", "port": 443 }] });
     vec![
         with_spec("connect", json!({ "static": fixed, "httpConnectHeaders": [header] })),
         with_spec("added", json!({ "static": fixed, "healthChecks": [added] })),
+        with_spec("called", json!({ "static": fixed, "healthChecks": [called] })),
         with_spec("asked", json!({ "static": fixed, "healthChecks": [asked] })),
         with_spec("by-host", json!({ "static": { "hosts": [host] } })),
         with_spec("proxied", json!({ "static": fixed, "httpProxyHostname": format!("user:{CANARY}@example.com") })),

@@ -19,6 +19,7 @@ enum Part {
     Metadata,
 }
 
+/// A name in it.
 #[derive(Deserialize)]
 #[serde(field_identifier, rename_all = "camelCase")]
 enum Field {
@@ -61,7 +62,8 @@ impl<'de> Visitor<'de> for Part {
                 (Self::Object, Field::Spec) => ("spec", map.next_value()?),
                 (Self::Metadata, Field::Namespace) => ("namespace", map.next_value()?),
                 (Self::Metadata, Field::Annotations) => ("annotations", map.next_value()?),
-                (Self::Object | Self::Metadata, _) => {
+                (Self::Object, Field::Namespace | Field::Annotations | Field::Other)
+                | (Self::Metadata, Field::ApiVersion | Field::Kind | Field::Metadata | Field::Spec | Field::Other) => {
                     map.next_value::<IgnoredAny>()?;
                     continue;
                 }
@@ -95,6 +97,13 @@ mod tests {
             "spec": { "status": 1, "managedFields": 1, "metadata": { "managedFields": 1 } },
         });
         assert_eq!(read(object).unwrap(), Some(expected));
+    }
+
+    #[test]
+    fn a_name_is_known_however_it_is_written_and_the_last_of_two_counts() {
+        let text = r#"{ "sp\u0065c": 1, "kind": "a", "metadata": { "namesp\u0061ce": "n" }, "0": 2, "spec": 3 }"#;
+        let read = read(&mut serde_json::Deserializer::from_str(text)).unwrap();
+        assert_eq!(read, Some(json!({ "kind": "a", "metadata": { "namespace": "n" }, "spec": 3 })));
     }
 
     #[test]

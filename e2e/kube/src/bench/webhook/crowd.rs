@@ -1,4 +1,5 @@
-//! Many clients side by side: no review may fail, and memory must not grow with them.
+//! Many clients side by side: no review may fail, and memory must not grow with them. Before and after it, for half as long each, the same of
+//! the webhook on controller-runtime, so that a machine that slows down does so for both.
 
 use std::time::{Duration, Instant};
 
@@ -24,64 +25,82 @@ struct Seen {
 }
 
 /// What became of a webhook's crowd.
+#[derive(Default)]
 struct Outcome {
-    /// ms, sorted.
-    latencies: Vec<f64>,
-    failures: Vec<String>,
-    /// Of the webhook's processes for each attempt, µs.
+    seen: Seen,
+    seconds: f64,
+    /// Of the webhook's processes, µs.
     cpu: f64,
-    /// MiB.
+    /// Of the largest process at the end, MiB.
     memory: f64,
 }
 
 pub(super) fn measure(stage: &Stage<'_>, options: &Options) -> Result<Vec<Figure>> {
-    let go = send(stage, Subject::Go, options)?;
+    let (mut go, mut ours) = (Outcome::default(), Outcome::default());
+    go.go_on(stage, Subject::Go, options.clients, options.crowd / 2)?;
     let reviewed = stage.reviewed()?;
-    let ours = send(stage, Subject::Ours, options)?;
-    let (allowed, asked) = (ours.latencies.len() as f64, stage.reviewed()? - reviewed);
+    ours.go_on(stage, Subject::Ours, options.clients, options.crowd)?;
+    let (allowed, asked) = (ours.seen.latencies.len() as f64, stage.reviewed()? - reviewed);
     ensure!(asked >= allowed, "the webhook was asked {asked} times for {allowed} attempts");
-    if let Some(failure) = ours.failures.first() {
-        eprintln!("the first failure: {failure}");
-    }
-    let plain = |metric, unit, value| Figure::plain(metric, unit, value);
-    let peers = [
-        plain("crowd: reviews", "/s", go.latencies.len() as f64 / options.crowd as f64),
-        plain("crowd: failed reviews", "", go.failures.len() as f64),
-        plain("crowd: CPU per review", "us", go.cpu),
-        plain("crowd: memory", "MiB", go.memory),
-    ];
-    let own = [
-        plain("crowd: clients", "", f64::from(options.clients)),
-        plain("crowd: reviews", "/s", allowed / options.crowd as f64),
-        Figure::new("crowd: failed reviews", "", ours.failures.len() as f64, 0.0),
-        plain("crowd: create p50", "ms", percentile(&ours.latencies, 50)),
-        plain("crowd: create p99", "ms", percentile(&ours.latencies, 99)),
-        // Most of it is handshakes, whatever the webhook: an API server keeps few connections for so many reviews at once.
-        plain("crowd: CPU per review", "us", ours.cpu),
-        Figure::new("crowd: CPU: ours / controller-runtime", "x", ours.cpu / go.cpu, 0.333),
+    go.go_on(stage, Subject::Go, options.clients, options.crowd / 2)?;
+    let mut figures = vec![
+        Figure::new("crowd: failed reviews", "", ours.seen.failures.len() as f64, 0.0),
+        Figure::new("crowd: CPU: ours / controller-runtime", "x", ours.cpu() / go.cpu(), 0.333),
         Figure::new("crowd: memory", "MiB", ours.memory, 12.0),
     ];
-    Ok(peers.into_iter().map(|figure| figure.of(Subject::Go.name())).chain(own).collect())
+    figures.extend(ours.figures());
+    let failed = Figure::plain("crowd: failed reviews", "", go.seen.failures.len() as f64);
+    let memory = Figure::plain("crowd: memory", "MiB", go.memory);
+    figures.extend(go.figures().into_iter().chain([failed, memory]).map(|figure| figure.of(Subject::Go.name())));
+    Ok(figures)
 }
 
-fn send(stage: &Stage<'_>, subject: Subject, options: &Options) -> Result<Outcome> {
-    let (attempt, processes) = (stage.attempt(subject)?, stage.processes(subject));
-    let before = cpu_ns(processes)?;
-    let seen = stage.cluster.block_on(crowd(&attempt, &stage.cluster.client(), options))?;
-    let cpu = cpu_ns(processes)?.saturating_sub(before) as f64 / 1000.0 / (seen.latencies.len() as f64).max(1.0);
-    let mut latencies = seen.latencies;
-    latencies.sort_by(f64::total_cmp);
-    Ok(Outcome { latencies, failures: seen.failures, cpu, memory: largest_rss(processes)? })
+impl Outcome {
+    fn go_on(&mut self, stage: &Stage<'_>, subject: Subject, clients: u32, seconds: u64) -> Result<()> {
+        let (attempt, processes) = (stage.attempt(subject)?, stage.processes(subject));
+        let before = cpu_ns(processes)?;
+        let seen = stage.cluster.block_on(crowd(&attempt, &stage.cluster.client(), clients, seconds))?;
+        self.cpu += cpu_ns(processes)?.saturating_sub(before) as f64 / 1000.0;
+        self.memory = largest_rss(processes)?;
+        self.seconds += seconds as f64;
+        if let Some(failure) = seen.failures.first() {
+            eprintln!("the first failure of {}: {failure}", subject.name());
+        }
+        self.seen.extend(seen);
+        ensure!(!self.seen.latencies.is_empty(), "{} let nobody in", subject.name());
+        Ok(())
+    }
+
+    /// For each attempt, whatever became of it.
+    fn cpu(&self) -> f64 {
+        self.cpu / (self.seen.latencies.len() + self.seen.failures.len()) as f64
+    }
+
+    fn figures(&self) -> Vec<Figure> {
+        let mut sorted = self.seen.latencies.clone();
+        sorted.sort_by(f64::total_cmp);
+        vec![
+            Figure::plain("crowd: reviews", "/s", sorted.len() as f64 / self.seconds),
+            Figure::plain("crowd: create p50", "ms", percentile(&sorted, 50)),
+            Figure::plain("crowd: create p99", "ms", percentile(&sorted, 99)),
+            Figure::plain("crowd: CPU per review", "us", self.cpu()),
+        ]
+    }
 }
 
-async fn crowd(attempt: &Attempt, client: &Client, options: &Options) -> Result<Seen> {
-    let end = Instant::now() + Duration::from_secs(options.crowd);
-    let clients: Vec<_> = (0..options.clients).map(|_| tokio::spawn(work(attempt.clone(), client.clone(), end))).collect();
+impl Seen {
+    fn extend(&mut self, more: Self) {
+        self.latencies.extend(more.latencies);
+        self.failures.extend(more.failures);
+    }
+}
+
+async fn crowd(attempt: &Attempt, client: &Client, clients: u32, seconds: u64) -> Result<Seen> {
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let clients: Vec<_> = (0..clients).map(|_| tokio::spawn(work(attempt.clone(), client.clone(), end))).collect();
     let mut all = Seen::default();
     for client in clients {
-        let seen = client.await?;
-        all.latencies.extend(seen.latencies);
-        all.failures.extend(seen.failures);
+        all.extend(client.await?);
     }
     Ok(all)
 }

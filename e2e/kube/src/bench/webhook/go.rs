@@ -1,4 +1,5 @@
-//! The webhook on controller-runtime (`e2e/bench-webhook-go`), as its authors would run it: two replicas, a certificate from a Secret.
+//! The webhook on controller-runtime (`e2e/bench-webhook-go`), as its authors would run it: two replicas, a certificate from a Secret, the
+//! share of CPU that ours asks for.
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
@@ -92,6 +93,7 @@ fn deployment() -> Value {
         "imagePullPolicy": "IfNotPresent",
         "args": ["-tls=/tls", format!("-port={PORT}"), format!("-probes=:{PROBES}")],
         "readinessProbe": { "httpGet": { "path": "/readyz", "port": PROBES }, "periodSeconds": 1 },
+        "resources": { "requests": { "cpu": "100m" } },
         "securityContext": { "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": { "drop": ["ALL"] } },
         "volumeMounts": [{ "name": "tls", "mountPath": "/tls", "readOnly": true }],
     });
