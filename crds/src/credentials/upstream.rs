@@ -41,8 +41,12 @@ const URLS: [Way; 11] = [
 const HOSTS: [Way; 3] = [&["endpoint"], &["customHost", "host"], &["customHost", "hostname"]];
 
 /// The same beside providers.
-const OTHER_HOSTS: [Way; 3] =
-    [&["httpProxyHostname"], &["healthChecks[]", "httpHealthCheck", "host"], &["healthChecks[]", "grpcHealthCheck", "authority"]];
+const OTHER_HOSTS: [Way; 4] = [
+    &["httpProxyHostname"],
+    &["healthChecks[]", "httpHealthCheck", "host"],
+    &["healthChecks[]", "grpcHealthCheck", "authority"],
+    &["failover", "prioritizedLocalities[]", "localityEndpoints[]", "lbEndpoints[]", "healthCheckConfig", "hostname"],
+];
 
 /// Paths that health checks ask for.
 const CHECKED_PATHS: [Way; 3] = [
