@@ -160,6 +160,26 @@ fn response(status: StatusCode, content_type: &'static str, text: Vec<u8>) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decide::Refusal;
+
+    #[test]
+    fn every_answer_is_counted_by_its_word() {
+        let metrics = Metrics::new();
+        let refused = |code: u16| {
+            let refusal = Refusal { code, reason: "Reason", message: String::new() };
+            Verdict { refusal: Some(refusal), ..Verdict::default() }
+        };
+        let warned = Verdict { warnings: vec![String::new()], ..Verdict::default() };
+        let verdicts = [Verdict::default(), warned, refused(403), refused(503)];
+        let failures = [Failure::TooLong, Failure::Undecodable(Undecodable::Shape), Failure::Panicked(Panicked)];
+        let words = verdicts.iter().map(Verdict::as_str).chain(failures.iter().map(Failure::as_str));
+        words.for_each(|word| metrics.reviewed(word));
+        let page = metrics.encode();
+        for (word, times) in [("allowed", 1), ("warned", 1), ("refused", 1), ("retry", 1), ("unreadable", 2), ("failed", 1)] {
+            let series = format!("keyward_webhook_reviews_total{{verdict=\"{word}\"}} {times}\n");
+            assert!(page.contains(&series), "{series} is not in\n{page}");
+        }
+    }
 
     #[tokio::test]
     async fn a_review_that_panics_is_a_failed_call_and_counted() {
