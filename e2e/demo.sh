@@ -28,13 +28,14 @@ await() {
   exit 1
 }
 
+bin=${CARGO_TARGET_DIR:-target}/debug
 options=()
 if [ -n "${OPENAI_API_KEY:-}" ]; then
   TOKEN=$OPENAI_API_KEY
   echo "provider: api.openai.com, with your OPENAI_API_KEY"
 else
   TOKEN=sk-demo-$RANDOM$RANDOM
-  target/debug/mock-llm --listen 127.0.0.1:0 --admin 127.0.0.1:0 --key "$TOKEN" \
+  "$bin/mock-llm" --listen 127.0.0.1:0 --admin 127.0.0.1:0 --key "$TOKEN" \
     --ca-out "$dir/ca.pem" --port-file "$dir/provider" >"$dir/provider.log" 2>&1 &
   pids+=($!)
   await "$dir/provider" : "$!" "$dir/provider.log"
@@ -45,7 +46,7 @@ fi
 # The guide's heredoc puts $TOKEN into the manifest; so does this, without the token in any command line.
 samples=config/samples/inline
 upstream=$(<"$samples/upstream.yaml")
-target/debug/keyward up -f "$samples/gateway.yaml" -f "$samples/httproute.yaml" -f - \
+"$bin/keyward" up -f "$samples/gateway.yaml" -f "$samples/httproute.yaml" -f - \
   --admin-addr 127.0.0.1:0 "${options[@]}" >"$dir/ready" 2>"$dir/keyward.log" <<<"${upstream//\$TOKEN/$TOKEN}" &
 keyward=$!
 pids+=("$keyward")
